@@ -1,0 +1,14 @@
+// The one header through which pybind11 enters; one bind_<header>.cpp for each part of the library.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+namespace vemfast::bindings {
+
+namespace py = pybind11;
+
+void bind_config(py::module_& m);
+
+}  // namespace vemfast::bindings

@@ -1,0 +1,18 @@
+// Compiled once for each instruction-set level, with VEMFAST_LEVEL naming the level's namespace and
+// VEMFAST_VECTOR_BYTES its vector width. Whatever is compiled here must stay inside that namespace:
+// an inline function shared between levels would be kept in one copy only, chosen by link order,
+// and an old processor could be sent into code that it does not have.
+#include "isa/table.hpp"
+
+#define VEMFAST_QUOTE_(x) #x
+#define VEMFAST_QUOTE(x) VEMFAST_QUOTE_(x)
+
+namespace vemfast::VEMFAST_LEVEL {
+
+extern const KernelTable kernel_table;
+const KernelTable kernel_table{
+    .level = VEMFAST_QUOTE(VEMFAST_LEVEL),
+    .vector_bytes = VEMFAST_VECTOR_BYTES,
+};
+
+}  // namespace vemfast::VEMFAST_LEVEL

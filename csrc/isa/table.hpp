@@ -1,0 +1,15 @@
+// The table of kernels: one instance for each instruction-set level, filled in level.cpp, of which
+// dispatch.cpp chooses one when the library is loaded.
+//
+// To add a group of kernels: declare its struct of function pointers in a header of its own, add a
+// field here, and add the same field's initialiser in level.cpp.
+#pragma once
+
+namespace vemfast {
+
+struct KernelTable {
+    const char* level;  // "v2", "v3", "v4" or "base"
+    int vector_bytes;   // width of the level's vector registers
+};
+
+}  // namespace vemfast

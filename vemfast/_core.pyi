@@ -1,0 +1,8 @@
+from typing import Any
+
+__version__: str
+__file__: str
+
+# bind_config.cpp
+def build_info() -> dict[str, Any]: ...
+def max_threads() -> int: ...
