@@ -54,7 +54,10 @@ template <class T>
 using BitVec = typename VecOf<T>::bits;
 
 template <class T>
-inline constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
+inline constexpr std::size_t kLanes = kVectorBytes / sizeof(T);
+
+// Functions of vectors are templates over the element: the compiler cannot deduce T from Vec<T>,
+// so calls name it, as in max<T>(a, b).
 
 // ---- memory: unaligned everywhere ------------------------------------------------------------
 
@@ -74,15 +77,15 @@ inline void store(T* to, Vec<T> v) {
 template <class T>
 inline Vec<T> load_partial(const T* from, std::size_t count, T fill) {
     T lanes[kLanes<T>];
-    for (int i = 0; i < kLanes<T>; ++i) lanes[i] = fill;
+    for (std::size_t i = 0; i < kLanes<T>; ++i) lanes[i] = fill;
     for (std::size_t i = 0; i < count; ++i) lanes[i] = from[i];
-    return load(lanes);
+    return load<T>(lanes);
 }
 
 template <class T>
 inline void store_partial(T* to, Vec<T> v, std::size_t count) {
     T lanes[kLanes<T>];
-    store(lanes, v);
+    store<T>(lanes, v);
     for (std::size_t i = 0; i < count; ++i) to[i] = lanes[i];
 }
 
@@ -109,72 +112,71 @@ inline Vec<T> from_bits(BitVec<T> v) {
 }
 
 // a where the mask (a comparison's result) is true, b elsewhere.
-template <class Mask, class V>
-inline V select(Mask mask, V a, V b) {
+template <class T, class Mask>
+inline Vec<T> select(Mask mask, Vec<T> a, Vec<T> b) {
     return mask ? a : b;
 }
 
-// Either NaN: b, as the machine's instruction does. The overloads below say that instruction by
-// name, because GCC 12 makes a comparison and a blend of the plain form.
-template <class V>
-inline V max(V a, V b) {
-    return a > b ? a : b;
-}
-
-template <class V>
-inline V min(V a, V b) {
-    return a < b ? a : b;
-}
-
+// The machine's instructions by their names. VEMFAST_BY_NAME(max, a, b) is _mm256_max_pd(a, b)
+// for doubles of 32 bytes; the 64-byte forms take a full mask, because GCC 12 warns of an
+// uninitialised register in the others.
 #if defined(__SSE2__)
 #if VEMFAST_VECTOR_BYTES == 16
-inline Vec<double> max(Vec<double> a, Vec<double> b) { return _mm_max_pd(a, b); }
-inline Vec<double> min(Vec<double> a, Vec<double> b) { return _mm_min_pd(a, b); }
-inline Vec<float> max(Vec<float> a, Vec<float> b) { return _mm_max_ps(a, b); }
-inline Vec<float> min(Vec<float> a, Vec<float> b) { return _mm_min_ps(a, b); }
+#define VEMFAST_BY_NAME(name, type, mask, ...) _mm_##name##_##type(__VA_ARGS__)
 #elif VEMFAST_VECTOR_BYTES == 32
-inline Vec<double> max(Vec<double> a, Vec<double> b) { return _mm256_max_pd(a, b); }
-inline Vec<double> min(Vec<double> a, Vec<double> b) { return _mm256_min_pd(a, b); }
-inline Vec<float> max(Vec<float> a, Vec<float> b) { return _mm256_max_ps(a, b); }
-inline Vec<float> min(Vec<float> a, Vec<float> b) { return _mm256_min_ps(a, b); }
-#else  // the forms with a full mask: GCC 12 warns of an uninitialised register in the others
-inline Vec<double> max(Vec<double> a, Vec<double> b) { return _mm512_maskz_max_pd(0xff, a, b); }
-inline Vec<double> min(Vec<double> a, Vec<double> b) { return _mm512_maskz_min_pd(0xff, a, b); }
-inline Vec<float> max(Vec<float> a, Vec<float> b) { return _mm512_maskz_max_ps(0xffff, a, b); }
-inline Vec<float> min(Vec<float> a, Vec<float> b) { return _mm512_maskz_min_ps(0xffff, a, b); }
+#define VEMFAST_BY_NAME(name, type, mask, ...) _mm256_##name##_##type(__VA_ARGS__)
+#else
+#define VEMFAST_BY_NAME(name, type, mask, ...) _mm512_maskz_##name##_##type(mask, __VA_ARGS__)
 #endif
 #endif
+
+// The larger; b where either is NaN, as the machine's instruction does. (GCC 12 makes a comparison
+// and a blend of the plain form.)
+template <class T>
+inline Vec<T> max(Vec<T> a, Vec<T> b) {
+#if defined(__SSE2__)
+    if constexpr (sizeof(T) == 8)
+        return VEMFAST_BY_NAME(max, pd, 0xff, a, b);
+    else
+        return VEMFAST_BY_NAME(max, ps, 0xffff, a, b);
+#else
+    return a > b ? a : b;
+#endif
+}
+
+// The smaller; b where either is NaN.
+template <class T>
+inline Vec<T> min(Vec<T> a, Vec<T> b) {
+#if defined(__SSE2__)
+    if constexpr (sizeof(T) == 8)
+        return VEMFAST_BY_NAME(min, pd, 0xff, a, b);
+    else
+        return VEMFAST_BY_NAME(min, ps, 0xffff, a, b);
+#else
+    return a < b ? a : b;
+#endif
+}
 
 // a b + c: one fused operation where the level has FMA, a product and a sum where it has not
-// (__builtin_fma would be a library call there). Said by name, because the build turns contraction
-// of plain expressions off: the same source then gives the same bits with any compiler.
-template <class V>
-inline V mul_add(V a, V b, V c) {
-    return a * b + c;
-}
-
+// (__builtin_fma would be a library call there). By name, so that no compiler's rule for the
+// contraction of plain expressions decides the bits.
+template <class T>
+inline Vec<T> mul_add(Vec<T> a, Vec<T> b, Vec<T> c) {
 #if defined(__FMA__)
-#if VEMFAST_VECTOR_BYTES == 16
-#define VEMFAST_FMA(type) _mm_fmadd_##type
-#elif VEMFAST_VECTOR_BYTES == 32
-#define VEMFAST_FMA(type) _mm256_fmadd_##type
+    if constexpr (sizeof(T) == 8)
+        return VEMFAST_BY_NAME(fmadd, pd, 0xff, a, b, c);
+    else
+        return VEMFAST_BY_NAME(fmadd, ps, 0xffff, a, b, c);
 #else
-#define VEMFAST_FMA(type) _mm512_fmadd_##type
+    return a * b + c;
 #endif
-inline Vec<double> mul_add(Vec<double> a, Vec<double> b, Vec<double> c) {
-    return VEMFAST_FMA(pd)(a, b, c);
 }
-inline Vec<float> mul_add(Vec<float> a, Vec<float> b, Vec<float> c) {
-    return VEMFAST_FMA(ps)(a, b, c);
-}
-#undef VEMFAST_FMA
-#endif
 
 // Horner's rule, highest power first: ((c[0] x + c[1]) x + ...) + c[N - 1].
 template <class T, int N>
 inline Vec<T> horner(Vec<T> x, const T (&c)[N]) {
-    Vec<T> sum = splat(c[0]);
-    for (int i = 1; i < N; ++i) sum = mul_add(sum, x, splat(c[i]));
+    Vec<T> sum = splat<T>(c[0]);
+    for (int i = 1; i < N; ++i) sum = mul_add<T>(sum, x, splat<T>(c[i]));
     return sum;
 }
 
@@ -202,20 +204,19 @@ inline Vec<double> widen(HalfFloats v) {
     return __builtin_convertvector(v, Vec<double>);
 #elif VEMFAST_VECTOR_BYTES == 16
     return _mm_cvtps_pd(__builtin_shufflevector(v, v, 0, 1, 0, 1));
-#elif VEMFAST_VECTOR_BYTES == 32
-    return _mm256_cvtps_pd(v);
 #else
-    return _mm512_maskz_cvtps_pd(0xff, v);
+    return VEMFAST_BY_NAME(cvtps, pd, 0xff, v);
 #endif
 }
 
-// The first and the second half of the lanes, exactly, as doubles.
-inline Vec<double> widen_low(Vec<float> v) {
-    return widen(__builtin_shufflevector(v, v, VEMFAST_LOW_HALF));
-}
+// The first and the second half of the lanes, exactly.
+struct DoubleHalves {
+    Vec<double> low, high;
+};
 
-inline Vec<double> widen_high(Vec<float> v) {
-    return widen(__builtin_shufflevector(v, v, VEMFAST_HIGH_HALF));
+inline DoubleHalves to_double(Vec<float> v) {
+    return {widen(__builtin_shufflevector(v, v, VEMFAST_LOW_HALF)),
+            widen(__builtin_shufflevector(v, v, VEMFAST_HIGH_HALF))};
 }
 
 // kLanes<double> floats from memory, as doubles; and the same for doubles, so that a template over
@@ -226,7 +227,7 @@ inline Vec<double> load_double(const float* from) {
     return widen(v);
 }
 
-inline Vec<double> load_double(const double* from) { return load(from); }
+inline Vec<double> load_double(const double* from) { return load<double>(from); }
 
 // Rounded to float: `low` in the first half of the lanes, `high` in the second.
 inline Vec<float> narrow(Vec<double> low, Vec<double> high) {
@@ -238,6 +239,7 @@ inline Vec<float> narrow(Vec<double> low, Vec<double> high) {
 #undef VEMFAST_LOW_HALF
 #undef VEMFAST_HIGH_HALF
 #undef VEMFAST_BOTH_HALVES
+#undef VEMFAST_BY_NAME
 
 // ---- horizontal sums ---------------------------------------------------------------------------
 
@@ -341,28 +343,28 @@ inline V reduce_pair(V a, V b) {
     return stage_even<Stage>(a, b) + stage_odd<Stage>(a, b);
 }
 
-template <int Stage, int Count, class V>
+template <int Stage, std::size_t Count, class V>
 inline V reduce_stages(V* vectors) {
     if constexpr (Count == 1) {
         return vectors[0];
     } else {
-        for (int i = 0; i < Count / 2; ++i)
+        for (std::size_t i = 0; i < Count / 2; ++i)
             vectors[i] = reduce_pair<Stage>(vectors[2 * i], vectors[2 * i + 1]);
         return reduce_stages<Stage + 1, Count / 2>(vectors);
     }
 }
 
-// Lane i of the result is the sum of the lanes of vectors[i], for kLanes<T> vectors: log2(kLanes)
+// Lane i of the result is the sum of the lanes of vectors[i], 0 <= i < kLanes<T>: log2(kLanes)
 // stages of shuffles and additions, instead of kLanes separate horizontal sums. `vectors` is
 // overwritten.
 template <class T>
-inline Vec<T> reduce_lanes(Vec<T> (&vectors)[kLanes<T>]) {
+inline Vec<T> reduce_lanes(Vec<T>* vectors) {
     return reduce_stages<0, kLanes<T>>(vectors);
 }
 
 // The sum of the lanes, by the same tree as reduce_lanes: the same bits.
 template <class T>
-inline T sum_lanes(Vec<T> v) {
+inline T horizontal_sum(Vec<T> v) {
     v = reduce_pair<0>(v, v);
     if constexpr (kLanes<T> > 2) v = reduce_pair<1>(v, v);
     if constexpr (kLanes<T> > 4) v = reduce_pair<2>(v, v);
