@@ -1,0 +1,128 @@
+"""The ladder as a table: an inference method is a row, not a class.
+
+A row names the local rules that may serve the rung, the parameter rule, and the schedules that
+make sense. Which of the local rules applies is the model's to declare (`Model.local_rules`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from vemfast.models.base import Model
+
+__all__ = ["METHODS", "SCHEDULES", "Method", "lookup", "refuse_unused"]
+
+SCHEDULES = ("batch", "memoized", "minibatch")
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A row of the table.
+
+    Attributes
+    ----------
+    local_rules : tuple of str
+        What may be done with the latent variables: exact, factorised, hard, sampled.
+    parameter_rule : {"point", "posterior", "sampled"}
+    schedules : tuple of str
+    """
+
+    local_rules: tuple[str, ...]
+    parameter_rule: str
+    schedules: tuple[str, ...] = SCHEDULES
+
+
+# From accurate and slow to inaccurate and fast.
+METHODS: dict[str, Method] = {
+    "gibbs": Method(("sampled",), "sampled", ("batch",)),
+    "mean-field": Method(("exact", "factorised"), "posterior"),
+    "em": Method(("exact",), "point"),
+    "variational-em": Method(("exact", "factorised"), "point"),
+    "hard-em": Method(("hard",), "point"),
+}
+
+
+def lookup(model: Model, inference: str, schedule: str = "batch") -> tuple[str, str]:
+    """Return the local rule and the parameter rule of a rung for a model.
+
+    Raises
+    ------
+    ValueError
+        If there is no such rung, the model does not have it, or it does not run under the
+        schedule. The message names a pair that works.
+    """
+    name = type(model).__name__
+    if inference not in METHODS:
+        raise ValueError(f"inference must be one of {_names(METHODS)}; got {inference!r}")
+    if schedule not in SCHEDULES:
+        raise ValueError(f"schedule must be one of {_names(SCHEDULES)}; got {schedule!r}")
+    method = METHODS[inference]
+    if inference in model.unavailable:
+        raise ValueError(f"{name} has no inference={inference!r}: {model.unavailable[inference]}")
+    if inference not in model.local_rules:
+        works = [rung for rung in METHODS if rung in model.local_rules]
+        raise ValueError(f"{name} has no inference={inference!r}; it has {_names(works)}")
+    local_rule = model.local_rules[inference]
+    if local_rule not in method.local_rules:
+        raise ValueError(
+            f"{name} serves inference={inference!r} with the local rule {local_rule!r}; "
+            f"it must be one of {_names(method.local_rules)}"
+        )
+    if schedule not in method.schedules:
+        raise ValueError(
+            f"inference={inference!r} does not run under schedule={schedule!r}; "
+            f"use inference={inference!r} with schedule={method.schedules[0]!r}"
+        )
+    return local_rule, method.parameter_rule
+
+
+def _iterates(inference: str, schedule: str) -> bool:
+    return inference != "gibbs"
+
+
+def _has_bound(inference: str, schedule: str) -> bool:
+    return inference != "gibbs" and schedule != "minibatch"
+
+
+def _samples(inference: str, schedule: str) -> bool:
+    return inference == "gibbs"
+
+
+def _has_batches(inference: str, schedule: str) -> bool:
+    return schedule != "batch"
+
+
+def _forgets(inference: str, schedule: str) -> bool:
+    return schedule == "minibatch"
+
+
+# Option -> default, where it acts, and how to say that.
+_SCOPES: dict[str, tuple[Any, Callable[[str, str], bool], str]] = {
+    "max_iter": (100, _iterates, "every inference but 'gibbs', which takes n_burn, n_draws, thin"),
+    "tol": (1e-3, _has_bound, "a bound that rises: not 'gibbs', not schedule='minibatch'"),
+    "n_burn": (200, _samples, "inference='gibbs'"),
+    "n_draws": (200, _samples, "inference='gibbs'"),
+    "thin": (1, _samples, "inference='gibbs'"),
+    "n_chains": (4, _samples, "inference='gibbs'"),
+    "n_batches": (10, _has_batches, "schedule='memoized' or 'minibatch'"),
+    "batch_size": (None, _has_batches, "schedule='memoized' or 'minibatch'"),
+    "learning_decay": (0.7, _forgets, "schedule='minibatch'"),
+    "learning_offset": (10.0, _forgets, "schedule='minibatch'"),
+}
+
+
+def refuse_unused(inference: str, schedule: str, **options: Any) -> None:
+    """Raise a ValueError for an option that is set and would do nothing."""
+    for option, value in options.items():
+        default, acts, where = _SCOPES[option]
+        if value != default and not acts(inference, schedule):
+            raise ValueError(
+                f"{option}={value!r} has no effect with inference={inference!r}, "
+                f"schedule={schedule!r}; it is for {where}"
+            )
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in names)

@@ -1,0 +1,48 @@
+"""The minibatch schedule: one update a batch, with statistics that forget.
+
+Stepwise EM (Cappé and Moulines 2009) with a point, stochastic variational inference (Hoffman et
+al. 2013) with a posterior: blending the statistics of conjugate parameters is a natural gradient
+step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vemfast.execution.threads import e_step
+from vemfast.inference.monitor import Monitor
+from vemfast.models.base import Model, Step
+
+__all__ = ["minibatch"]
+
+
+def minibatch(
+    model: Model,
+    blocks: Sequence[Any],
+    params: Any,
+    step: Step,
+    monitor: Monitor,
+    learning_decay: float = 0.7,
+    learning_offset: float = 10.0,
+) -> None:
+    """Iterate from `params`; an iteration is a pass over all batches, in their order.
+
+    The blended statistics hold a blend of the batches' local bounds too: the trace is a smoothed,
+    noisy estimate of the objective. The first update uses the last batch alone.
+    """
+    whole, updates = sum(block.total_weight for block in blocks), 0
+    stats = _estimate(model, params, blocks[-1], step, whole)
+    while not monitor.stop(stats.local_bound + model.global_term(params), params, stats):
+        step = step.next
+        for block in blocks:
+            params = model.update(params, stats, step)
+            updates += 1
+            rate = (updates + learning_offset) ** -learning_decay
+            stats = (1.0 - rate) * stats + rate * _estimate(model, params, block, step, whole)
+
+
+def _estimate(model: Model, params: Any, block: Any, step: Step, whole: float) -> Any:
+    """Return the statistics of all data as estimated from one batch."""
+    part = e_step(model, model.prepare(params), [block], step)
+    return part * (whole / block.total_weight)

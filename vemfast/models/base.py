@@ -1,0 +1,125 @@
+"""The contract between a model and the engine.
+
+A model is five things: `layout`, `init`, `e_step`, `update` and `global_term`. Whoever writes them
+gets every schedule that makes sense for them, the monitor with its convergence test and trace,
+callbacks, progress bar, restarts, threads over blocks, and the checks of `vemfast.testing`.
+`docs/extend.md` adds one in a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from vemfast.stats import Layout, Stats
+
+__all__ = ["Model", "Step"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one iteration is told; a model that draws nothing may ignore it.
+
+    Attributes
+    ----------
+    local_rule : {"exact", "factorised", "hard", "sampled"}
+        What the E-step does with the latent variables.
+    parameter_rule : {"point", "posterior", "sampled"}
+        What the update does with the parameters.
+    seed : int
+        64 bits. Draws are to depend on (seed, iteration, global row) alone.
+    iteration : int
+        0 at the start; the update from iteration i, and the E-step at its result, are told i + 1.
+    n_jobs : int
+        Threads that the model itself may use. A model whose `threads_within` is False is told 1.
+    """
+
+    local_rule: str = "exact"
+    parameter_rule: str = "point"
+    seed: int = 0
+    iteration: int = 0
+    n_jobs: int = 1
+
+    @property
+    def next(self) -> Step:
+        """The step of the following iteration."""
+        return Step(
+            self.local_rule, self.parameter_rule, self.seed, self.iteration + 1, self.n_jobs
+        )
+
+
+class Model:
+    """Base class of every model.
+
+    Implement `layout`, `init`, `e_step`, `update` and `global_term`. The E-step and the update must
+    be pure: they change neither their arguments nor the model. Parameters may be any object; the
+    engine only passes them back.
+
+    Attributes
+    ----------
+    layout : Layout
+        Of the statistics.
+    local_rules : mapping of str to str
+        The local rule that serves each rung (value of `inference`). A rung that is absent is
+        refused.
+    unavailable : mapping of str to str
+        For a rung that is absent: why, and what to use instead.
+    threads_within : bool
+        True: `e_step` runs `step.n_jobs` threads itself. False: the engine runs blocks in threads,
+        so `e_step` must be safe to call concurrently, which pure functions are.
+    """
+
+    layout: Layout
+    local_rules: Mapping[str, str] = MappingProxyType({"em": "exact"})
+    unavailable: Mapping[str, str] = MappingProxyType({})
+    threads_within: bool = False
+
+    def init(self, blocks: Sequence[Any], step: Step) -> Any:
+        """Return parameters to start from."""
+        raise NotImplementedError(f"{type(self).__name__}.init")
+
+    def prepare(self, params: Any) -> Any:
+        """Return what `e_step` needs of the parameters, computed once an iteration."""
+        return params
+
+    def e_step(self, prepared: Any, block: Any, step: Step) -> Stats:
+        """Return the sufficient statistics of one block, with `local_bound` and `entropy` set."""
+        raise NotImplementedError(f"{type(self).__name__}.e_step")
+
+    def update(self, params: Any, stats: Stats, step: Step) -> Any:
+        """Return new parameters: the maximiser, the posterior or a draw, given the statistics.
+
+        `params` are the previous ones: whatever has no data may keep its value.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.update")
+
+    def global_term(self, params: Any) -> float:
+        """Return log prior (a point) or -KL(q || prior) (a posterior), nats, with all constants."""
+        raise NotImplementedError(f"{type(self).__name__}.global_term")
+
+    def expected_log_joint(self, params: Any, stats: Stats) -> float:
+        """Return the inner product of statistics and the natural parameters of `params`, nats.
+
+        ``stats.entropy + expected_log_joint(params, stats)`` bounds the data's share of the
+        objective for statistics made at any parameters, and equals ``stats.local_bound`` at
+        those that made them. Only the memoized schedule needs it.
+        """
+        raise NotImplementedError(
+            f"schedule='memoized' needs {type(self).__name__}.expected_log_joint; "
+            "implement it, or use schedule='batch'"
+        )
+
+    def propose(self, params: Any, stats: Stats, blocks: Sequence[Any], step: Step) -> Any | None:
+        """Return other parameters to try in the place of `params`, or None.
+
+        Such as one with an empty component re-seeded. Asked after each update of the batch
+        schedule on a deterministic rung; the engine keeps the proposal only if the objective does
+        not fall by it, and after a refusal asks no more in that fit.
+        """
+        return None
+
+    def diagnose(self, params: Any, stats: Stats) -> list[str]:
+        """Return what a user should be warned of at the end of a fit, one message each."""
+        return []
