@@ -123,7 +123,7 @@ class Stats:
 
     @property
     def entropy(self) -> float:
-        """The part of `local_bound` that is free of the parameters (H[q(T)], base measures), nats."""
+        """The part free of the parameters (H[q(T)] and base measures), nats."""
         return self.buffer.item(1)
 
     @entropy.setter
