@@ -1,0 +1,172 @@
+"""Configuration that the native Gaussian mixture and its NumPy twin share: plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vemfast.stats import Layout, Params
+
+__all__ = ["COVARIANCE_TYPES", "GaussianConfig", "Prior", "Start"]
+
+COVARIANCE_TYPES = ("full", "tied", "diag", "spherical", "tied-spherical")
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """Conjugate prior of a Gaussian mixture, in coordinates centred on the origin.
+
+    Attributes
+    ----------
+    weight_type : {"flat", "dirichlet", "dirichlet_process", "equal"}
+        "flat" has log density 0 (point rungs); "equal" fixes the weights at 1 / K.
+    weight_concentration : float
+        Of each component (Dirichlet), or of the process.
+    mean_precision : float
+        kappa_0; 0 is the flat prior.
+    mean : ndarray of shape (n_features,)
+    covariance_is_proper : bool
+        False: flat.
+    degrees_of_freedom : float
+        nu_0.
+    scale : ndarray
+        Psi_0, in the shape of one covariance.
+    """
+
+    weight_type: str
+    weight_concentration: float
+    mean_precision: float
+    mean: Array
+    covariance_is_proper: bool
+    degrees_of_freedom: float
+    scale: Array
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianConfig:
+    """Shape, priors and data scale of a Gaussian mixture.
+
+    Attributes
+    ----------
+    n_components, n_features : int
+    covariance_type : str
+        One of COVARIANCE_TYPES.
+    prior : Prior
+    origin : ndarray of shape (n_features,)
+        Subtracted from every row; second moments are about it.
+    column_scale : ndarray of shape (n_features,)
+        Column variances s^2; the support is Sigma >= reg_covar diag(s^2).
+    reg_covar : float
+    """
+
+    n_components: int
+    n_features: int
+    covariance_type: str
+    prior: Prior
+    origin: Array
+    column_scale: Array
+    reg_covar: float
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all components share one covariance."""
+        return self.covariance_type in ("tied", "tied-spherical")
+
+    @property
+    def metric(self) -> Array:
+        """Squared unit of each feature in which a start measures distance."""
+        if self.covariance_type in ("spherical", "tied-spherical"):
+            return np.full(self.n_features, self.column_scale.mean())
+        return self.column_scale
+
+    @property
+    def covariance_shape(self) -> tuple[int, ...]:
+        """Shape of all covariances together."""
+        K, D = self.n_components, self.n_features
+        return {
+            "full": (K, D, D),
+            "tied": (D, D),
+            "diag": (K, D),
+            "spherical": (K,),
+            "tied-spherical": (),
+        }[self.covariance_type]
+
+    def stats_layout(self) -> Layout:
+        """Return the layout of the sufficient statistics."""
+        K, D = self.n_components, self.n_features
+        packed = D * (D + 1) // 2
+        scatter: dict[str, tuple[int, ...]] = {
+            "full": (K, packed),
+            "tied": (packed,),
+            "diag": (K, D),
+            "spherical": (K,),
+            "tied-spherical": (),
+        }
+        return Layout({"counts": (K,), "sums": (K, D), "scatter": scatter[self.covariance_type]})
+
+    def params_layout(self, kind: str) -> Layout:
+        """Return the layout of a "point" or a "posterior"."""
+        K, D = self.n_components, self.n_features
+        if kind == "point":
+            return Layout({"weights": (K,), "means": (K, D), "covariances": self.covariance_shape})
+        sticks = self.prior.weight_type == "dirichlet_process"
+        return Layout(
+            {
+                "concentration": (2, K) if sticks else (K,),
+                "means": (K, D),
+                "mean_precision": (K,),
+                "degrees_of_freedom": () if self.is_shared else (K,),
+                "scale": self.covariance_shape,
+            }
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a fit begins.
+
+    Attributes
+    ----------
+    init_params : {"kmeans", "k-means++", "random", "random_from_data"}
+        How responsibilities are found where `means` is not given.
+    weights : ndarray of shape (n_components,), default=None
+    means : ndarray of shape (n_components, n_features), default=None
+        In the data's own coordinates.
+    covariances : ndarray, default=None
+        In the shape of the covariance type.
+    """
+
+    init_params: str = "kmeans"
+    weights: Array | None = None
+    means: Array | None = None
+    covariances: Array | None = None
+
+    @property
+    def _given(self) -> tuple[bool, ...]:
+        return tuple(field is not None for field in (self.weights, self.means, self.covariances))
+
+    @property
+    def gives_anything(self) -> bool:
+        """Whether some parameters are given."""
+        return any(self._given)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all parameters are given, so that no pass over the data is needed."""
+        return all(self._given)
+
+    def fill(self, params: Params | None, config: GaussianConfig) -> Params:
+        """Return `params`, a point, with what is given put in its place."""
+        layout = config.params_layout("point")
+        out = Params(layout, "point") if params is None else params.copy()
+        if self.weights is not None:
+            out["weights"] = self.weights
+        if self.means is not None:
+            out["means"] = self.means - config.origin
+        if self.covariances is not None:
+            out["covariances"] = self.covariances
+        return out
