@@ -9,6 +9,7 @@ namespace vemfast::bindings {
 
 namespace py = pybind11;
 
+void bind_errors(py::module_& m);
 void bind_config(py::module_& m);
 
 }  // namespace vemfast::bindings

@@ -10,5 +10,6 @@ PYBIND11_MODULE(_core, m) {
     } catch (const std::exception& error) {
         throw pybind11::import_error(error.what());
     }
+    bindings::bind_errors(m);
     bindings::bind_config(m);
 }

@@ -4,10 +4,17 @@
 
 #include <algorithm>
 
+#include "exec/cpu_quota.hpp"
+
 namespace vemfast::exec {
 
-int max_threads() { return std::max(1, std::min(omp_get_max_threads(), omp_get_num_procs())); }
+int max_threads() {
+    static const int quota = cpu_quota();
+    return std::max(1, std::min({omp_get_max_threads(), omp_get_num_procs(), quota}));
+}
 
-int openmp_version() { return _OPENMP; }
+int openmp_version() {
+    return _OPENMP;
+}
 
 }  // namespace vemfast::exec

@@ -41,17 +41,18 @@ std::vector<Level> compiled_levels() {
                         __builtin_cpu_supports("popcnt") != 0;
     const bool has_v3 = has_v2 && __builtin_cpu_supports("avx2") != 0 &&
                         __builtin_cpu_supports("fma") != 0 && __builtin_cpu_supports("bmi2") != 0;
-    const bool has_v4 = has_v3 && __builtin_cpu_supports("avx512f") != 0 &&
-                        __builtin_cpu_supports("avx512bw") != 0 &&
-                        __builtin_cpu_supports("avx512cd") != 0 &&
-                        __builtin_cpu_supports("avx512dq") != 0 &&
-                        __builtin_cpu_supports("avx512vl") != 0;
+    const bool has_v4 =
+        has_v3 && __builtin_cpu_supports("avx512f") != 0 &&
+        __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512cd") != 0 &&
+        __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0;
     return {{&v2::kernel_table, has_v2, true},
             {&v3::kernel_table, has_v3, true},
             {&v4::kernel_table, has_v4, false}};
 }
 #else
-std::vector<Level> compiled_levels() { return {{&base::kernel_table, true, true}}; }
+std::vector<Level> compiled_levels() {
+    return {{&base::kernel_table, true, true}};
+}
 #endif
 
 std::string join(const std::vector<std::string>& names) {

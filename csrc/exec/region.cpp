@@ -1,0 +1,133 @@
+#include "exec/region.hpp"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cfenv>
+#include <chrono>
+#include <exception>
+#include <mutex>
+#include <utility>
+
+#include "exec/fork_guard.hpp"
+#include "vemfast/errors.hpp"
+
+namespace vemfast::exec {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::chrono::milliseconds kPollInterval{50};
+
+// The reasons to leave a region early, gathered from all threads and raised once it has ended: no
+// exception may leave an OpenMP region.
+class Outcome {
+  public:
+    explicit Outcome(const Poll& poll) : poll_(poll) {}
+
+    bool stopped() const { return stop_.load(std::memory_order_relaxed); }
+
+    void fail(std::int64_t item, std::exception_ptr error) noexcept {
+        const std::lock_guard lock(mutex_);
+        if (!error_ || item < failed_item_) {
+            error_ = std::move(error);
+            failed_item_ = item;
+        }
+        stop_.store(true, std::memory_order_relaxed);
+    }
+
+    // For the calling thread only.
+    void poll() noexcept {
+        if (!poll_ || Clock::now() - last_poll_ < kPollInterval) {
+            return;
+        }
+        try {
+            interrupted_ = interrupted_ || poll_();
+        } catch (...) {
+            fail(-1, std::current_exception());
+        }
+        last_poll_ = Clock::now();
+        if (interrupted_) {
+            stop_.store(true, std::memory_order_relaxed);
+        }
+    }
+
+    void raise() const {
+        if (interrupted_) {
+            throw Interrupted();
+        }
+        if (error_) {
+            std::rethrow_exception(error_);
+        }
+    }
+
+  private:
+    const Poll& poll_;
+    Clock::time_point last_poll_ = Clock::now();
+    bool interrupted_ = false;
+    std::atomic<bool> stop_ = false;
+    std::mutex mutex_;
+    std::exception_ptr error_;
+    std::int64_t failed_item_ = 0;
+};
+
+// Gives a worker the floating-point mode of the calling thread (rounding, denormals), so that the
+// numbers do not depend on which thread computes them; the worker gets its own back afterwards,
+// because OpenMP lends it to other libraries, too.
+class BorrowedFloatingPointMode {
+  public:
+    explicit BorrowedFloatingPointMode(const std::fenv_t& mode) {
+        std::fegetenv(&own_);
+        std::fesetenv(&mode);
+    }
+    ~BorrowedFloatingPointMode() { std::fesetenv(&own_); }
+    BorrowedFloatingPointMode(const BorrowedFloatingPointMode&) = delete;
+    BorrowedFloatingPointMode& operator=(const BorrowedFloatingPointMode&) = delete;
+
+  private:
+    std::fenv_t own_;
+};
+
+void run_region(int n_threads, FunctionRef<void(int)> worker) {
+    if (n_threads <= 1 || !threads_allowed() || omp_in_parallel() != 0) {
+        worker(0);
+        return;
+    }
+    guard_forks();
+    std::fenv_t mode;
+    std::fegetenv(&mode);
+#pragma omp parallel num_threads(n_threads) default(none) shared(worker, mode)
+    {
+        const BorrowedFloatingPointMode borrowed(mode);
+        worker(omp_get_thread_num());
+    }
+}
+
+}  // namespace
+
+void for_each_item(std::int64_t n_items, int n_threads, const Poll& poll,
+                   FunctionRef<void(std::int64_t, int)> work) {
+    Outcome outcome(poll);
+    std::atomic<std::int64_t> next = 0;
+    const auto worker = [&](int slot) {
+        while (!outcome.stopped()) {
+            const std::int64_t item = next.fetch_add(1, std::memory_order_relaxed);
+            if (item >= n_items) {
+                break;
+            }
+            try {
+                work(item, slot);
+            } catch (...) {
+                outcome.fail(item, std::current_exception());
+            }
+            if (slot == 0) {
+                outcome.poll();
+            }
+        }
+    };
+    run_region(static_cast<int>(std::min<std::int64_t>(n_threads, n_items)), worker);
+    outcome.raise();
+}
+
+}  // namespace vemfast::exec
