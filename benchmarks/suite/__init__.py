@@ -1,0 +1,1 @@
+"""What is measured: workloads and their data. Needs NumPy alone: peers' interpreters use it."""
