@@ -1,5 +1,8 @@
 // C++ exceptions to Python's. pybind11 itself knows std::invalid_argument (ValueError) and
 // std::bad_alloc (MemoryError).
+#include <exception>
+#include <utility>
+
 #include "bindings/bind.hpp"
 #include "vemfast/errors.hpp"
 
@@ -9,7 +12,7 @@ namespace {
 
 void translate(std::exception_ptr thrown) {
     try {
-        std::rethrow_exception(thrown);
+        std::rethrow_exception(std::move(thrown));
     } catch (const Interrupted&) {
         // Usually a KeyboardInterrupt is pending already; whatever a signal handler raised passes.
         if (PyErr_Occurred() == nullptr) {

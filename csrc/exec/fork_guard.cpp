@@ -22,7 +22,7 @@ void* find_symbol(const char* name) {
 }
 
 // Where the library that defines a symbol is loaded; null for no symbol.
-void* library_of(void* symbol) {
+const void* library_of(const void* symbol) {
     Dl_info info;
     return symbol != nullptr && dladdr(symbol, &info) != 0 ? info.dli_fbase : nullptr;
 }
@@ -30,7 +30,7 @@ void* library_of(void* symbol) {
 // Whether our regions run on LLVM's or Intel's OpenMP, which may stand in for GNU's under the same
 // names. Those have fork handlers of their own, and their pause is about the threads of everybody.
 // A process can have several: the question is about the one that holds our entry point.
-bool handles_forks_itself(void* runtime) {
+bool handles_forks_itself(const void* runtime) {
     return runtime == nullptr || library_of(find_symbol("__kmpc_fork_call")) == runtime;
 }
 
@@ -48,7 +48,7 @@ void in_child() {
 }
 
 void install() {
-    void* runtime = library_of(find_symbol("GOMP_parallel"));
+    const void* runtime = library_of(find_symbol("GOMP_parallel"));
     if (handles_forks_itself(runtime)) {
         return;
     }

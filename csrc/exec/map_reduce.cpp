@@ -72,11 +72,11 @@ class Fold {
 
     // The buffer of the node's sibling if that waits, else the node itself is left to wait.
     double* exchange(const Node& node) {
+        const std::int64_t wanted = node.index % 2 == 0 ? node.index + 1 : node.index - 1;
         const std::lock_guard lock(mutex_);
-        const auto sibling =
-            std::find_if(waiting_.begin(), waiting_.end(), [&node](const Node& other) {
-                return other.level == node.level && other.index == (node.index ^ 1);
-            });
+        const auto sibling = std::find_if(waiting_.begin(), waiting_.end(), [&](const Node& other) {
+            return other.level == node.level && other.index == wanted;
+        });
         if (sibling == waiting_.end()) {
             waiting_.push_back(node);
             return nullptr;
