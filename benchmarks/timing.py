@@ -8,6 +8,7 @@ from statistics import median
 
 from benchmarks.compare import Run
 
+LEAST_ITERATIONS = 2  # a difference of one iteration drowns in the noise of two fits
 MOST_ITERATIONS = 20  # fewer than k-means needs to come to rest
 
 
@@ -51,7 +52,7 @@ def iteration(run: Callable[[int], Run], target: float) -> tuple[Callable[[], fl
     """
     first = run(1)
     probe = run(1) if first.seconds < target else first
-    m = min(MOST_ITERATIONS, max(1, round(target / probe.seconds)))
+    m = min(MOST_ITERATIONS, max(LEAST_ITERATIONS, round(target / probe.seconds)))
 
     def measure() -> float:
         return (run(1 + m).seconds - run(1).seconds) / m

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,10 +20,10 @@ NAME = "NumPy twin"
 
 def absent(options: Options) -> str:
     try:
-        found = importlib.util.find_spec("vemfast.reference.gaussian_mixture")
-    except ModuleNotFoundError:
-        found = None
-    return "" if found else "vemfast.reference.gaussian_mixture is not installed"
+        from vemfast.reference.gaussian_mixture import GaussianMixture  # noqa: F401
+    except ImportError as error:
+        return str(error)
+    return ""
 
 
 def supports(workload: Workload) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,11 +17,11 @@ NAME = "vemfast"
 
 
 def absent(options: Options) -> str:
-    if not importlib.util.find_spec("vemfast"):
-        return "not installed"
-    import vemfast
-
-    return "" if hasattr(vemfast, "GaussianMixture") else "this build has no GaussianMixture"
+    try:
+        from vemfast import GaussianMixture  # noqa: F401
+    except ImportError as error:
+        return str(error)
+    return ""
 
 
 def supports(workload: Workload) -> bool:
