@@ -70,6 +70,16 @@ class RowBlock:
         weights = None if self.weights is None else self.weights[start:stop]
         return RowBlock(self.X[start:stop], weights, self.offset + start)
 
+    def cut(self, n_blocks: int, align: int = 1) -> list[RowBlock]:
+        """Return nearly equal parts that start at multiples of `align` rows of this block.
+
+        Fewer than `n_blocks` where there are not enough rows; parts without weight are left out.
+        """
+        units = -(-self.n // align)
+        cuts = [align * (units * i // n_blocks) for i in range(n_blocks)] + [self.n]
+        parts = [self.slice(start, stop) for start, stop in pairwise(cuts) if stop > start]
+        return [part for part in parts if part.total_weight > 0]
+
 
 class SequenceBlock:
     """Sequences of time steps, stored one after another.
@@ -220,10 +230,7 @@ def make_blocks(
     whole = RowBlock(rows, weights)
     if whole.total_weight <= 0:
         raise ValueError("X has no rows" if whole.n == 0 else "sample_weight adds up to zero")
-    units = -(-whole.n // align)
-    cuts = [align * (units * i // n_batches) for i in range(n_batches)] + [whole.n]
-    blocks = [whole.slice(start, stop) for start, stop in pairwise(cuts) if stop > start]
-    return [block for block in blocks if block.total_weight > 0]
+    return whole.cut(n_batches, align)
 
 
 def _acceptable(X: NDArray[Any]) -> bool:

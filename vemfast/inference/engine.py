@@ -293,6 +293,4 @@ def _as_blocks(
         pieces = n_batches if batch_size is None else -(-whole.n // batch_size)
     else:
         pieces = 1 if model.threads_within else -(-whole.n // _BLOCK_ROWS)
-    if pieces == 1:
-        return [whole]
-    return list(make_blocks(whole.X, whole.weights, pieces))
+    return [whole] if pieces == 1 else list(whole.cut(pieces))
