@@ -14,6 +14,7 @@ from collections.abc import Callable
 from mpmath import mp, mpf
 
 mp.dps = 60
+TINY = mpf("1e-20")  # below it the series are their first terms
 Function = Callable[[mpf], mpf]
 
 
@@ -91,6 +92,44 @@ def log_tail() -> None:
         show(f"log {'float' if single else 'double'}", *fit, single)
 
 
+def digamma_series() -> None:
+    """p in psi(w + 1/2) = log w + t p(t), and in exp(psi(w + 1/2)) = w (1 + t p(t)), t = 1/w^2."""
+
+    def difference(t: mpf) -> mpf:
+        if t <= TINY:
+            return mpf(1) / 24
+        w = 1 / mp.sqrt(t)
+        return (mp.digamma(w + mpf(1) / 2) - mp.log(w)) / t
+
+    def ratio(t: mpf) -> mpf:
+        return mp.expm1(t * difference(t)) / t if t > TINY else mpf(1) / 24
+
+    for name, target in (("digamma", difference), ("exp_digamma", ratio)):
+        for degree, smallest, single in (
+            (5, mpf("7.5"), False),
+            (2, mpf("3.5"), True),
+        ):
+            fit = minimax(target, lambda t: t, degree, mpf(0), 1 / smallest**2)
+            show(f"{name} {'float' if single else 'double'}", *fit, single)
+
+
+def lgamma_series() -> None:
+    """p in log Gamma(w + 1/2) = w (log w - 1) + log(2 pi)/2 + p(t)/w, t = 1/w^2."""
+
+    def target(t: mpf) -> mpf:
+        if t <= TINY:
+            return -mpf(1) / 24
+        w = 1 / mp.sqrt(t)
+        stirling = w * (mp.log(w) - 1) + mp.log(2 * mp.pi) / 2
+        return (mp.loggamma(w + mpf(1) / 2) - stirling) * w
+
+    for degree, smallest, single in ((5, mpf("7.5"), False), (2, mpf("3.5"), True)):
+        fit = minimax(target, mp.sqrt, degree, mpf(0), 1 / smallest**2)
+        show(f"lgamma {'float' if single else 'double'}", *fit, single)
+
+
 if __name__ == "__main__":
     exp_tail()
     log_tail()
+    digamma_series()
+    lgamma_series()
