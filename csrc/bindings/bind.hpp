@@ -11,5 +11,6 @@ namespace py = pybind11;
 
 void bind_errors(py::module_& m);
 void bind_config(py::module_& m);
+void bind_mixture(py::module_& m);
 
 }  // namespace vemfast::bindings

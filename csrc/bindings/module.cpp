@@ -12,4 +12,5 @@ PYBIND11_MODULE(_core, m) {
     }
     bindings::bind_errors(m);
     bindings::bind_config(m);
+    bindings::bind_mixture(m);
 }

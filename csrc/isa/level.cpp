@@ -3,6 +3,7 @@
 // an inline function shared between levels would be kept in one copy only, chosen by link order,
 // and an old processor could be sent into code that it does not have.
 #include "isa/table.hpp"
+#include "kernels/mixture_entry.hpp"
 
 #define VEMFAST_QUOTE_(x) #x
 #define VEMFAST_QUOTE(x) VEMFAST_QUOTE_(x)
@@ -10,9 +11,11 @@
 namespace vemfast::VEMFAST_LEVEL {
 
 extern const KernelTable kernel_table;
-const KernelTable kernel_table{
+// constinit: code that fills the table at load would run on processors that lack the level.
+constinit const KernelTable kernel_table{
     .level = VEMFAST_QUOTE(VEMFAST_LEVEL),
     .vector_bytes = VEMFAST_VECTOR_BYTES,
+    .mixture = mixture_kernels(),
 };
 
 }  // namespace vemfast::VEMFAST_LEVEL

@@ -5,11 +5,14 @@
 // field here, and add the same field's initialiser in level.cpp.
 #pragma once
 
+#include "isa/mixture_kernels.hpp"
+
 namespace vemfast {
 
 struct KernelTable {
     const char* level;  // "v2", "v3", "v4" or "base"
     int vector_bytes;   // width of the level's vector registers
+    MixtureKernels mixture;
 };
 
 }  // namespace vemfast

@@ -1,0 +1,278 @@
+// The Gaussian mixture for Python: parameters and statistics are one-dimensional float64 arrays,
+// rows are strided float32 or float64 matrices used in place.
+#include <array>
+#include <string_view>
+
+#include "bindings/bind.hpp"
+#include "bindings/native_call.hpp"
+#include "models/gaussian_mixture.hpp"
+#include "models/starts.hpp"
+#include "vemfast/require.hpp"
+
+namespace vemfast::bindings {
+
+namespace {
+
+using detail::Covariance;
+using detail::LocalRule;
+using models::GaussianMixture;
+using models::Kind;
+using models::ParameterRule;
+using models::ScoreTable;
+
+using Vector = py::array_t<double, py::array::c_style>;
+
+template <class Enum, std::size_t N>
+Enum parse(const char* what, std::string_view name, const std::array<std::string_view, N>& names) {
+    for (std::size_t i = 0; i < N; ++i) {
+        if (names[i] == name) return static_cast<Enum>(i);
+    }
+    require(false, "unknown ", what, " '", std::string(name), "'");
+    return Enum{};
+}
+
+Covariance parse_covariance(std::string_view name) {
+    constexpr std::array<std::string_view, 5> kNames{"full", "tied", "diag", "spherical",
+                                                     "tied-spherical"};
+    return parse<Covariance>("covariance type", name, kNames);
+}
+
+detail::WeightPrior parse_weights(std::string_view name) {
+    constexpr std::array<std::string_view, 4> kNames{"flat", "dirichlet", "dirichlet_process",
+                                                     "equal"};
+    return parse<detail::WeightPrior>("weight prior", name, kNames);
+}
+
+LocalRule parse_local_rule(std::string_view name) {
+    constexpr std::array<std::string_view, 5> kNames{"exact", "hard", "sampled", "labels",
+                                                     "random"};
+    return parse<LocalRule>("local rule", name, kNames);
+}
+
+ParameterRule parse_parameter_rule(std::string_view name) {
+    constexpr std::array<std::string_view, 3> kNames{"point", "posterior", "sampled"};
+    return parse<ParameterRule>("parameter rule", name, kNames);
+}
+
+Kind parse_kind(std::string_view name) {
+    constexpr std::array<std::string_view, 2> kNames{"point", "posterior"};
+    return parse<Kind>("kind of parameters", name, kNames);
+}
+
+std::vector<double> to_vector(const Vector& array) {
+    return {array.data(), array.data() + array.size()};
+}
+
+const double* sized(const Vector& array, std::size_t size, const char* what) {
+    require(static_cast<std::size_t>(array.size()) == size, what, " has ", array.size(),
+            " numbers where the model has ", size);
+    return array.data();
+}
+
+using OptionalVector = std::optional<Vector>;
+using OptionalLabels = std::optional<py::array_t<std::int32_t, py::array::c_style>>;
+
+// A view of the rows; `X`, `weights` and `labels` must outlive it.
+detail::RowsView rows_view(const py::array& X, const OptionalVector& weights,
+                           const OptionalLabels& labels, std::uint64_t offset,
+                           std::size_t n_features) {
+    require(X.ndim() == 2, "X must have two dimensions, got ", X.ndim());
+    const bool is_float = X.dtype().equal(py::dtype::of<float>());
+    require(is_float || X.dtype().equal(py::dtype::of<double>()),
+            "X must be native float32 or float64");
+    detail::RowsView rows;
+    rows.data = X.data();
+    const auto item = X.itemsize();
+    require(X.strides(0) % item == 0 && X.strides(1) % item == 0 &&
+                reinterpret_cast<std::uintptr_t>(rows.data) % static_cast<std::size_t>(item) == 0,
+            "X must be aligned");
+    rows.row_stride = X.strides(0) / item;
+    rows.column_stride = X.strides(1) / item;
+    rows.n_rows = static_cast<std::size_t>(X.shape(0));
+    rows.n_features = static_cast<std::size_t>(X.shape(1));
+    require(rows.n_features == n_features, "X has ", rows.n_features,
+            " features, but the model has ", n_features);
+    rows.is_float = is_float;
+    rows.offset = offset;
+    if (weights) rows.weights = sized(*weights, rows.n_rows, "weights");
+    if (labels) {
+        require(static_cast<std::size_t>(labels->size()) == rows.n_rows, "labels has ",
+                labels->size(), " entries for ", rows.n_rows, " rows");
+        rows.labels = labels->data();
+    }
+    return rows;
+}
+
+GaussianMixture make_mixture(std::size_t n_components, std::size_t n_features,
+                             std::string_view covariance_type, std::string_view weight_type,
+                             double weight_concentration, double mean_precision,
+                             const Vector& mean, bool covariance_is_proper,
+                             double degrees_of_freedom, const Vector& scale, const Vector& origin,
+                             const Vector& column_scale, double reg_covar) {
+    detail::GaussianPrior prior;
+    prior.mean_precision = mean_precision;
+    prior.mean.assign(mean.data(), sized(mean, n_features, "the prior mean") + n_features);
+    prior.covariance_is_proper = covariance_is_proper;
+    prior.degrees_of_freedom = covariance_is_proper ? degrees_of_freedom : 0.0;
+    if (covariance_is_proper) prior.scale = to_vector(scale);
+    sized(column_scale, n_features, "the column scale");
+    sized(origin, n_features, "the origin");
+    detail::Gaussian components(parse_covariance(covariance_type), n_components, n_features,
+                                prior, to_vector(column_scale), reg_covar);
+    require(!covariance_is_proper ||
+                static_cast<std::size_t>(scale.size()) == components.covariance_size(),
+            "the prior scale has ", scale.size(), " numbers where the model has ",
+            components.covariance_size());
+    return {{parse_weights(weight_type), weight_concentration, n_components},
+            std::move(components),
+            to_vector(origin)};
+}
+
+Vector e_step(const ScoreTable& table, std::string_view statistics, const py::array& X,
+              const OptionalVector& weights, const OptionalLabels& labels, std::uint64_t offset,
+              std::string_view rule, std::uint64_t seed, std::uint32_t iteration, int n_threads) {
+    const auto kind = parse_covariance(statistics);
+    const auto local_rule = parse_local_rule(rule);
+    const auto rows = rows_view(X, weights, labels, offset, table.n_features());
+    const std::size_t K = table.n_components();
+    if (local_rule == LocalRule::labels) {
+        require(rows.labels != nullptr, "the rule 'labels' needs labels");
+        for (std::size_t n = 0; n < rows.n_rows; ++n)
+            require(rows.labels[n] >= 0 && static_cast<std::size_t>(rows.labels[n]) < K,
+                    "label ", rows.labels[n], " at row ", n, " is not in 0..", K - 1);
+    }
+    Vector stats(static_cast<py::ssize_t>(
+        detail::stats_layout(kind, K, table.n_features()).size));
+    double* out = stats.mutable_data();
+    call_native([&](const Poll& poll) {
+        models::e_step(table, kind, rows, local_rule, seed, iteration, n_threads, poll, out);
+        return 0;
+    });
+    return stats;
+}
+
+py::object assign(const ScoreTable& table, const py::array& X, std::string_view output,
+                  int n_threads) {
+    const auto rows = rows_view(X, std::nullopt, std::nullopt, 0, table.n_features());
+    const auto n = static_cast<py::ssize_t>(rows.n_rows);
+    const auto K = static_cast<py::ssize_t>(table.n_components());
+    detail::AssignOutputs out;
+    py::array result;
+    if (output == "labels") {
+        result = py::array_t<std::int32_t>(n);
+        out.labels = static_cast<std::int32_t*>(result.mutable_data());
+    } else if (output == "log_density") {
+        result = Vector(n);
+        out.log_density = static_cast<double*>(result.mutable_data());
+    } else {
+        require(output == "responsibilities" || output == "scores", "unknown output '",
+                std::string(output), "'");
+        result = Vector({n, K});
+        auto*& field = output == "scores" ? out.scores : out.responsibilities;
+        field = static_cast<double*>(result.mutable_data());
+    }
+    call_native([&](const Poll& poll) {
+        models::assign(table, rows, out, n_threads, poll);
+        return 0;
+    });
+    return result;
+}
+
+}  // namespace
+
+void bind_mixture(py::module_& m) {
+    py::class_<ScoreTable>(m, "ScoreTable");
+
+    py::class_<GaussianMixture>(m, "GaussianMixture")
+        .def(py::init(&make_mixture), py::kw_only(), py::arg("n_components"),
+             py::arg("n_features"), py::arg("covariance_type"), py::arg("weight_type"),
+             py::arg("weight_concentration"), py::arg("mean_precision"), py::arg("mean"),
+             py::arg("covariance_is_proper"), py::arg("degrees_of_freedom"), py::arg("scale"),
+             py::arg("origin"), py::arg("column_scale"), py::arg("reg_covar"))
+        .def("prepare",
+             [](const GaussianMixture& model, std::string_view kind, const Vector& params) {
+                 const Kind parsed = parse_kind(kind);
+                 return model.prepare(parsed,
+                                      sized(params, model.params_size(parsed), "params"));
+             })
+        .def("predictive",
+             [](const GaussianMixture& model, const Vector& params) {
+                 return model.predictive(
+                     sized(params, model.params_size(Kind::posterior), "params"));
+             })
+        .def("update",
+             [](const GaussianMixture& model, std::string_view rule,
+                std::string_view previous_kind, const OptionalVector& previous,
+                const Vector& stats, std::uint64_t seed, std::uint32_t iteration) {
+                 const auto parsed = parse_parameter_rule(rule);
+                 const Kind from = parse_kind(previous_kind);
+                 const Kind to = parsed == ParameterRule::posterior ? Kind::posterior
+                                                                    : Kind::point;
+                 Vector out(static_cast<py::ssize_t>(model.params_size(to)));
+                 model.update(parsed, from,
+                              previous ? sized(*previous, model.params_size(from), "params")
+                                       : nullptr,
+                              sized(stats, model.stats_size(), "stats"), seed, iteration,
+                              out.mutable_data());
+                 return out;
+             })
+        .def("global_term",
+             [](const GaussianMixture& model, std::string_view kind, const Vector& params) {
+                 const Kind parsed = parse_kind(kind);
+                 return model.global_term(parsed,
+                                          sized(params, model.params_size(parsed), "params"));
+             })
+        .def("expected_log_joint",
+             [](const GaussianMixture& model, std::string_view kind, const Vector& params,
+                const Vector& stats) {
+                 const Kind parsed = parse_kind(kind);
+                 return model.expected_log_joint(
+                     parsed, sized(params, model.params_size(parsed), "params"),
+                     sized(stats, model.stats_size(), "stats"));
+             })
+        .def("mean_weights",
+             [](const GaussianMixture& model, const Vector& params) {
+                 Vector out(static_cast<py::ssize_t>(model.n_components()));
+                 model.mean_weights(sized(params, model.params_size(Kind::posterior), "params"),
+                                    out.mutable_data());
+                 return out;
+             })
+        .def("at_edge", [](const GaussianMixture& model, const Vector& params) {
+            return model.at_edge(sized(params, model.params_size(Kind::point), "params"));
+        });
+
+    m.def("mixture_e_step", &e_step);
+    m.def("mixture_assign", &assign);
+    m.def("mixture_block_rows", [](std::size_t n_features, std::size_t n_components,
+                                   bool is_float) {
+        return models::block_shape(n_features, n_components, is_float).leaf_rows;
+    });
+    m.def("kmeans_plusplus", [](const Vector& X, const Vector& weights, std::size_t n_clusters,
+                                std::uint64_t seed, int max_iter) {
+        require(X.ndim() == 2, "X must have two dimensions, got ", X.ndim());
+        const auto n = static_cast<std::size_t>(X.shape(0));
+        const auto D = static_cast<std::size_t>(X.shape(1));
+        sized(weights, n, "weights");
+        Vector centres({static_cast<py::ssize_t>(n_clusters), X.shape(1)});
+        double* out = centres.mutable_data();
+        const std::size_t distinct = call_native([&](const Poll&) {
+            return models::kmeans(X.data(), n, D, weights.data(), n_clusters, seed, max_iter, out);
+        });
+        return py::make_tuple(centres, distinct);
+    });
+    m.def("scan_rows", [](const py::array& X, const OptionalVector& weights, int n_threads) {
+        const auto rows = rows_view(X, weights, std::nullopt, 0,
+                                    static_cast<std::size_t>(X.ndim() == 2 ? X.shape(1) : 0));
+        const auto D = static_cast<py::ssize_t>(rows.n_features);
+        Vector mean(D);
+        Vector variance(D);
+        double* mean_data = mean.mutable_data();
+        double* variance_data = variance.mutable_data();
+        const models::RowScan scan = call_native([&](const Poll& poll) {
+            return models::scan_rows(rows, n_threads, poll, mean_data, variance_data);
+        });
+        return py::make_tuple(scan.bad_row, scan.largest, scan.largest_row, mean, variance);
+    });
+}
+
+}  // namespace vemfast::bindings

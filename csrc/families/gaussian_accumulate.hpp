@@ -1,0 +1,246 @@
+// Sufficient statistics of Gaussian components over one tile of rows.
+//
+// The weighted responsibilities r (component-major, r[k * ld + n], zero on padded rows) and the
+// feature-major tile x meet in one micro-kernel, `gram`: C_ij += sum_n a_i[n] b_j[n], a register
+// tile of row-vector accumulators whose lanes are summed once a tile. Every covariance type is
+// such a product:
+//   full       a = r_k x_i (built four rows at a time, they stay in L1), b = x_j, j <= i
+//   diag       a = r_k, b = [x, x^2]
+//   spherical  a = r_k, b = [x, |x|^2]
+//   tied       a = r_k, b = x; and once a tile the scatter of all rows, a = w x_i, b = x_j
+// Sums within a tile are of type T; across tiles they are added into double statistics.
+#pragma once
+
+#include "../kernels/task.hpp"
+#include "../math/vec.hpp"
+#include "gaussian_score.hpp"
+
+namespace vemfast::VEMFAST_LEVEL {
+namespace {
+
+// Register tile of `gram`: kGramA x kGramB accumulators beside their operands.
+constexpr int kGramA = 4;
+constexpr int kGramB = kVectorBytes == 64 ? 4 : 2;
+
+// out[i * kGramB + j] = sum_n a_i[n] b_j[n], i < A, j < B, over n_padded rows.
+template <class T, int A, int B>
+inline void gram(const T* a, std::size_t lda, const T* b, std::size_t ldb,
+                        std::size_t n_padded, T* out) {
+    constexpr int W = static_cast<int>(kLanes<T>);
+    constexpr int kSums = A * B;
+    constexpr int kStages = (kSums + W - 1) / W;
+    Vec<T> sum[kStages][W] = {};
+    for (std::size_t n = 0; n < n_padded; n += W) {
+        Vec<T> right[B];
+#pragma GCC unroll 8
+        for (int j = 0; j < B; ++j) right[j] = load<T>(b + j * ldb + n);
+#pragma GCC unroll 8
+        for (int i = 0; i < A; ++i) {
+            const Vec<T> left = load<T>(a + i * lda + n);
+#pragma GCC unroll 8
+            for (int j = 0; j < B; ++j) sum[(i * B + j) / W][(i * B + j) % W] =
+                    mul_add<T>(left, right[j], sum[(i * B + j) / W][(i * B + j) % W]);
+        }
+    }
+    T flat[kStages * W];
+#pragma GCC unroll 8
+    for (int stage = 0; stage < kStages; ++stage)
+        store<T>(flat + stage * W, reduce_lanes<T>(sum[stage]));
+#pragma GCC unroll 8
+    for (int i = 0; i < A; ++i) {
+#pragma GCC unroll 8
+        for (int j = 0; j < B; ++j) out[i * kGramB + j] = flat[i * B + j];
+    }
+}
+
+template <class T, int A>
+inline void gram_columns(const T* a, std::size_t lda, const T* b, std::size_t ldb,
+                                std::size_t n_padded, std::size_t columns, T* out) {
+    if (columns >= static_cast<std::size_t>(kGramB))
+        return gram<T, A, kGramB>(a, lda, b, ldb, n_padded, out);
+    if constexpr (kGramB > 3) {
+        if (columns == 3) return gram<T, A, 3>(a, lda, b, ldb, n_padded, out);
+        if (columns == 2) return gram<T, A, 2>(a, lda, b, ldb, n_padded, out);
+    }
+    return gram<T, A, 1>(a, lda, b, ldb, n_padded, out);
+}
+
+template <class T>
+inline void gram_any(const T* a, std::size_t lda, std::size_t rows, const T* b,
+                            std::size_t ldb, std::size_t columns, std::size_t n_padded, T* out) {
+    switch (rows) {
+        case 1:
+            return gram_columns<T, 1>(a, lda, b, ldb, n_padded, columns, out);
+        case 2:
+            return gram_columns<T, 2>(a, lda, b, ldb, n_padded, columns, out);
+        case 3:
+            return gram_columns<T, 3>(a, lda, b, ldb, n_padded, columns, out);
+        default:
+            return gram_columns<T, 4>(a, lda, b, ldb, n_padded, columns, out);
+    }
+}
+
+inline std::size_t at_most(std::size_t left, std::size_t bound) {
+    return left < bound ? left : bound;
+}
+
+// out[k * out_ld + j] += sum_n r_k[n] b_j[n], K x columns.
+template <class T>
+static void accumulate_product(const T* r, std::size_t ld, std::size_t K, const T* b,
+                               std::size_t columns, std::size_t n_padded, double* out,
+                               std::size_t out_ld) {
+    T tile[kGramA * kGramB];
+    for (std::size_t k = 0; k < K; k += kGramA) {
+        const std::size_t rows = at_most(K - k, kGramA);
+        for (std::size_t j = 0; j < columns; j += kGramB) {
+            const std::size_t width = at_most(columns - j, kGramB);
+            gram_any<T>(r + k * ld, ld, rows, b + j * ld, ld, width, n_padded, tile);
+            for (std::size_t i = 0; i < rows; ++i) {
+                for (std::size_t c = 0; c < width; ++c)
+                    out[(k + i) * out_ld + j + c] += static_cast<double>(tile[i * kGramB + c]);
+            }
+        }
+    }
+}
+
+// Sum of one row vector, in double.
+template <class T>
+inline double row_sum(const T* r, std::size_t n_padded) {
+    Vec<T> sum[2] = {};
+    const std::size_t W = kLanes<T>;
+    std::size_t n = 0;
+    for (; n + 2 * W <= n_padded; n += 2 * W) {
+        sum[0] += load<T>(r + n);
+        sum[1] += load<T>(r + n + W);
+    }
+    for (; n < n_padded; n += W) sum[0] += load<T>(r + n);
+    return static_cast<double>(horizontal_sum<T>(sum[0] + sum[1]));
+}
+
+// Packed lower triangle of sum_n r[n] x x^T, and sums += sum_n r[n] x when `sums` is given.
+// `weighted` is workspace for kGramA rows.
+template <class T>
+static void accumulate_triangle(const T* r, const T* x, std::size_t ld, std::size_t D,
+                                std::size_t n_padded, T* weighted, double* sums,
+                                double* triangle) {
+    const std::size_t W = kLanes<T>;
+    T tile[kGramA * kGramB];
+    for (std::size_t i0 = 0; i0 < D; i0 += kGramA) {
+        const std::size_t rows = at_most(D - i0, kGramA);
+        for (std::size_t i = 0; i < rows; ++i) {
+            const T* source = x + (i0 + i) * ld;
+            T* target = weighted + i * ld;
+            Vec<T> sum[2] = {};
+            std::size_t n = 0;
+            for (; n + 2 * W <= n_padded; n += 2 * W) {
+                const Vec<T> a = load<T>(r + n) * load<T>(source + n);
+                const Vec<T> b = load<T>(r + n + W) * load<T>(source + n + W);
+                store<T>(target + n, a);
+                store<T>(target + n + W, b);
+                sum[0] += a;
+                sum[1] += b;
+            }
+            for (; n < n_padded; n += W) {
+                const Vec<T> a = load<T>(r + n) * load<T>(source + n);
+                store<T>(target + n, a);
+                sum[0] += a;
+            }
+            if (sums != nullptr)
+                sums[i0 + i] += static_cast<double>(horizontal_sum<T>(sum[0] + sum[1]));
+        }
+        for (std::size_t j0 = 0; j0 < i0 + rows; j0 += kGramB) {
+            const std::size_t width = at_most(i0 + rows - j0, kGramB);
+            gram_any<T>(weighted, ld, rows, x + j0 * ld, ld, width, n_padded, tile);
+            for (std::size_t i = 0; i < rows; ++i) {
+                double* out = triangle + (i0 + i) * (i0 + i + 1) / 2;
+                for (std::size_t c = 0; c < width && j0 + c <= i0 + i; ++c)
+                    out[j0 + c] += static_cast<double>(tile[i * kGramB + c]);
+            }
+        }
+    }
+}
+
+// Feature rows that the product of the diagonal and spherical types needs beside x itself: the
+// squares (D rows) or their sum (one row), written behind the D rows of the tile.
+template <class T>
+static void append_squares(Covariance kind, T* x, std::size_t ld, std::size_t D,
+                           std::size_t n_padded) {
+    const std::size_t W = kLanes<T>;
+    if (kind == Covariance::diag) {
+        for (std::size_t i = 0; i < D; ++i) {
+            for (std::size_t n = 0; n < n_padded; n += W) {
+                const Vec<T> v = load<T>(x + i * ld + n);
+                store<T>(x + (D + i) * ld + n, v * v);
+            }
+        }
+    } else if (kind == Covariance::spherical || kind == Covariance::tied_spherical) {
+        for (std::size_t n = 0; n < n_padded; n += W) {
+            Vec<T> sum = {};
+            for (std::size_t i = 0; i < D; ++i) {
+                const Vec<T> v = load<T>(x + i * ld + n);
+                sum = mul_add<T>(v, v, sum);
+            }
+            store<T>(x + D * ld + n, sum);
+        }
+    }
+}
+
+// Rows of the tile, appended squares included.
+inline std::size_t tile_features(Covariance kind, std::size_t D) {
+    switch (kind) {
+        case Covariance::diag:
+            return 2 * D;
+        case Covariance::spherical:
+        case Covariance::tied_spherical:
+            return D + 1;
+        default:
+            return D;
+    }
+}
+
+// Adds the statistics of components k0 .. k0 + K - 1 under responsibilities r (K x ld).
+// For the tied types only counts and sums: their scatter is that of all rows (`accumulate_tied`).
+template <class T>
+static void accumulate(Covariance kind, const T* r, const T* x, std::size_t ld, std::size_t k0,
+                       std::size_t K, std::size_t D, std::size_t n_padded, T* weighted,
+                       const StatsLayout& layout, double* stats) {
+    double* counts = stats + layout.counts + k0;
+    double* sums = stats + layout.sums + k0 * D;
+    double* scatter = stats + layout.scatter;
+    for (std::size_t k = 0; k < K; ++k) counts[k] += row_sum<T>(r + k * ld, n_padded);
+    switch (kind) {
+        case Covariance::full: {
+            const std::size_t triangle = D * (D + 1) / 2;
+            for (std::size_t k = 0; k < K; ++k)
+                accumulate_triangle<T>(r + k * ld, x, ld, D, n_padded, weighted, sums + k * D,
+                                       scatter + (k0 + k) * triangle);
+            break;
+        }
+        case Covariance::diag:
+            accumulate_product<T>(r, ld, K, x, D, n_padded, sums, D);
+            accumulate_product<T>(r, ld, K, x + D * ld, D, n_padded, scatter + k0 * D, D);
+            break;
+        case Covariance::spherical:
+            accumulate_product<T>(r, ld, K, x, D, n_padded, sums, D);
+            accumulate_product<T>(r, ld, K, x + D * ld, 1, n_padded, scatter + k0, 1);
+            break;
+        case Covariance::tied:
+        case Covariance::tied_spherical:
+            accumulate_product<T>(r, ld, K, x, D, n_padded, sums, D);
+            break;
+    }
+}
+
+// Scatter of all rows of the tile under the row weights w (zero on padded rows).
+template <class T>
+static void accumulate_tied(Covariance kind, const T* w, const T* x, std::size_t ld, std::size_t D,
+                            std::size_t n_padded, T* weighted, const StatsLayout& layout,
+                            double* stats) {
+    if (kind == Covariance::tied)
+        accumulate_triangle<T>(w, x, ld, D, n_padded, weighted, nullptr, stats + layout.scatter);
+    else if (kind == Covariance::tied_spherical)
+        accumulate_product<T>(w, ld, 1, x + D * ld, 1, n_padded, stats + layout.scatter, 1);
+}
+
+}  // namespace
+}  // namespace vemfast::VEMFAST_LEVEL

@@ -1,0 +1,29 @@
+// Entry points of the mixture kernels of one level.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/task.hpp"
+
+namespace vemfast {
+
+template <class T>
+struct MixtureEntry {
+    // Adds the statistics of rows [first, first + n_rows) to `stats`.
+    void (*estep)(const detail::MixtureTask<T>& task, std::size_t first, std::size_t n_rows,
+                  std::size_t tile_rows, void* memory, double* stats);
+    void (*assign)(const detail::MixtureTask<T>& task, std::size_t first, std::size_t n_rows,
+                   std::size_t tile_rows, void* memory, const detail::AssignOutputs& out);
+    std::size_t (*workspace_bytes)(std::size_t tile_rows, std::size_t features, std::size_t K);
+    void (*pack_triangle)(const double* lower, std::size_t n, T* out);
+};
+
+struct MixtureKernels {
+    MixtureEntry<float> on_float;
+    MixtureEntry<double> on_double;
+    // out[c * n + i] = |x_i - centre_c|^2 for feature-major x (D x n), c < n_centres.
+    void (*distances)(const double* x, std::size_t n, std::size_t D, const double* centres,
+                      std::size_t n_centres, double* out);
+};
+
+}  // namespace vemfast

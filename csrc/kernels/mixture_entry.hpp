@@ -1,0 +1,34 @@
+// The mixture kernels of this level, as the table wants them.
+#pragma once
+
+#include "../isa/mixture_kernels.hpp"
+#include "distances.hpp"
+#include "mixture_estep.hpp"
+
+namespace vemfast::VEMFAST_LEVEL {
+namespace {
+
+// The packed triangle that `triangle_group` reads: groups of kGroup rows of the lower triangular
+// factor, column by column.
+template <class T>
+static void pack_triangle(const double* lower, std::size_t n, T* out) {
+    for (std::size_t j0 = 0; j0 < n; j0 += detail::kGroup) {
+        const std::size_t width = at_most(n - j0, detail::kGroup);
+        for (std::size_t i = 0; i < j0 + width; ++i) {
+            for (std::size_t j = 0; j < width; ++j)
+                *out++ = i <= j0 + j ? static_cast<T>(lower[(j0 + j) * n + i]) : T(0);
+        }
+    }
+}
+
+template <class T>
+constexpr MixtureEntry<T> mixture_entry() {
+    return {&mixture_estep<T>, &mixture_assign<T>, &workspace_bytes<T>, &pack_triangle<T>};
+}
+
+constexpr MixtureKernels mixture_kernels() {
+    return {mixture_entry<float>(), mixture_entry<double>(), &squared_distances_to};
+}
+
+}  // namespace
+}  // namespace vemfast::VEMFAST_LEVEL

@@ -1,0 +1,252 @@
+// The fused E-step of a Gaussian mixture over one leaf of rows, and the assignment pass.
+//
+// A leaf is cut into tiles that stay in cache through the passes: load and centre (the transpose
+// happens here), score, local rule, accumulate. The N x K matrix never exists. Statistics are
+// added tile by tile in row order, so a leaf's result does not depend on threads.
+#pragma once
+
+#include <cstdint>
+
+#include "../families/gaussian_accumulate.hpp"
+#include "../families/gaussian_score.hpp"
+#include "../latents/mixture.hpp"
+#include "task.hpp"
+
+namespace vemfast::VEMFAST_LEVEL {
+namespace {
+
+// A tile row is padded by one cache line, so that the K (or D) entries of one row of data do not
+// fall into the same cache set.
+template <class T>
+constexpr std::size_t kRowPad = 64 / sizeof(T);
+
+// Rows are padded to whole register chunks and whole cache lines.
+template <class T>
+constexpr std::size_t kPadRows = kChunkRows<T> > kLineRows<T> ? kChunkRows<T> : kLineRows<T>;
+
+inline std::size_t round_up(std::size_t n, std::size_t multiple) {
+    return (n + multiple - 1) / multiple * multiple;
+}
+
+// Workspace of one thread, carved from one allocation. Everything is of type T but the labels.
+template <class T>
+struct TileWorkspace {
+    std::size_t ld;
+    T* x;         // tile_features x ld
+    T* s;         // K x ld: scores, then responsibilities
+    T* w;         // ld: row weights, zero on padded rows
+    T* weighted;  // kGramA x ld
+    T* spare;     // tile_features x ld: whitened rows (tied), or the rows of one label
+    T* density;   // ld
+    std::int32_t* labels;  // ld
+    std::int32_t* order;   // ld: rows sorted by label
+    std::int32_t* begin;   // K + 1
+};
+
+template <class T>
+inline std::size_t workspace_bytes(std::size_t tile_rows, std::size_t features,
+                                          std::size_t K) {
+    const std::size_t ld = round_up(tile_rows, 64) + kRowPad<T>;
+    return sizeof(T) * ld * (2 * features + K + kGramA + 2) +
+           sizeof(std::int32_t) * (2 * ld + K + 1) + 128;
+}
+
+template <class T>
+inline TileWorkspace<T> carve(void* memory, std::size_t tile_rows, std::size_t features,
+                                     std::size_t K) {
+    TileWorkspace<T> space;
+    space.ld = round_up(tile_rows, 64) + kRowPad<T>;
+    const auto address = reinterpret_cast<std::uintptr_t>(memory);
+    T* next = reinterpret_cast<T*>((address + 63) / 64 * 64);
+    space.x = next;
+    next += features * space.ld;
+    space.spare = next;
+    next += features * space.ld;
+    space.s = next;
+    next += K * space.ld;
+    space.weighted = next;
+    next += kGramA * space.ld;
+    space.w = next;
+    next += space.ld;
+    space.density = next;
+    next += space.ld;
+    space.labels = reinterpret_cast<std::int32_t*>(next);
+    space.order = space.labels + space.ld;
+    space.begin = space.order + space.ld;
+    return space;
+}
+
+// Transposes `n` rows into the tile, minus the origin; padded rows are zero. The difference is
+// taken in double: float data far from zero keeps its spread.
+template <class T, class Source>
+static void load_tile(const RowsView& rows, std::size_t first, std::size_t n, std::size_t n_padded,
+                      const double* origin, T* x, std::size_t ld) {
+    const Source* source = static_cast<const Source*>(rows.data) +
+                           static_cast<std::ptrdiff_t>(first) * rows.row_stride;
+    const std::size_t D = rows.n_features;
+    constexpr std::size_t kRows = 16;  // rows read together: each cache line is used up while hot
+    for (std::size_t n0 = 0; n0 < n; n0 += kRows) {
+        const std::size_t count = at_most(n - n0, kRows);
+        for (std::size_t i = 0; i < D; ++i) {
+            const Source* from = source + static_cast<std::ptrdiff_t>(n0) * rows.row_stride +
+                                 static_cast<std::ptrdiff_t>(i) * rows.column_stride;
+            T* to = x + i * ld + n0;
+            for (std::size_t r = 0; r < count; ++r)
+                to[r] = static_cast<T>(
+                    static_cast<double>(from[static_cast<std::ptrdiff_t>(r) * rows.row_stride]) -
+                    origin[i]);
+        }
+    }
+    for (std::size_t i = 0; i < D; ++i) {
+        for (std::size_t r = n; r < n_padded; ++r) x[i * ld + r] = 0;
+    }
+}
+
+template <class T>
+static void load_rows(const RowsView& rows, std::size_t first, std::size_t n,
+                      std::size_t n_padded, const double* origin, const TileWorkspace<T>& space) {
+    if (rows.is_float)
+        load_tile<T, float>(rows, first, n, n_padded, origin, space.x, space.ld);
+    else
+        load_tile<T, double>(rows, first, n, n_padded, origin, space.x, space.ld);
+    for (std::size_t r = 0; r < n; ++r)
+        space.w[r] = rows.weights == nullptr
+                         ? T(1)
+                         : static_cast<T>(rows.weights[static_cast<std::ptrdiff_t>(first + r) *
+                                                       rows.weight_stride]);
+    for (std::size_t r = n; r < n_padded; ++r) space.w[r] = 0;
+}
+
+// Statistics under one label a row: rows are bucketed by label and each bucket is a dense tile of
+// one component, so the work is that of one component a row, with the same kernels.
+template <class T>
+static void accumulate_labels(const MixtureTask<T>& task, const TileWorkspace<T>& space,
+                              std::size_t n, std::size_t features, const StatsLayout& layout,
+                              double* stats) {
+    const std::size_t K = task.scores.n_components;
+    const std::size_t D = task.scores.n_features;
+    for (std::size_t k = 0; k <= K; ++k) space.begin[k] = 0;
+    for (std::size_t r = 0; r < n; ++r) ++space.begin[space.labels[r] + 1];
+    for (std::size_t k = 0; k < K; ++k) space.begin[k + 1] += space.begin[k];
+    for (std::size_t r = 0; r < n; ++r)
+        space.order[space.begin[space.labels[r]]++] = static_cast<std::int32_t>(r);
+    T* gathered_w = space.density;
+    std::size_t from = 0;
+    for (std::size_t k = 0; k < K; ++k) {
+        const std::size_t to = static_cast<std::size_t>(space.begin[k]);  // end of bucket k now
+        const std::size_t count = to - from;
+        if (count == 0) continue;
+        const std::size_t padded = round_up(count, kLanes<T>);
+        const std::int32_t* order = space.order + from;
+        for (std::size_t i = 0; i < features; ++i) {
+            const T* source = space.x + i * space.ld;
+            T* target = space.spare + i * space.ld;
+            for (std::size_t r = 0; r < count; ++r) target[r] = source[order[r]];
+            for (std::size_t r = count; r < padded; ++r) target[r] = 0;
+        }
+        for (std::size_t r = 0; r < count; ++r) gathered_w[r] = space.w[order[r]];
+        for (std::size_t r = count; r < padded; ++r) gathered_w[r] = 0;
+        accumulate<T>(task.statistics, gathered_w, space.spare, space.ld, k, 1, D, padded,
+                      space.weighted, layout, stats);
+        from = to;
+    }
+}
+
+// Adds the statistics of rows [first, first + n_rows) to `stats` (layout as in task.hpp).
+template <class T>
+static void mixture_estep(const MixtureTask<T>& task, std::size_t first, std::size_t n_rows,
+                          std::size_t tile_rows, void* memory, double* stats) {
+    const std::size_t K = task.scores.n_components;
+    const std::size_t D = task.scores.n_features;
+    const std::size_t features = tile_features(task.statistics, D);
+    const StatsLayout layout = stats_layout(task.statistics, K, D);
+    const TileWorkspace<T> space = carve<T>(memory, tile_rows, features, K);
+    for (std::size_t done = 0; done < n_rows; done += tile_rows) {
+        const std::size_t n = at_most(n_rows - done, tile_rows);
+        const std::size_t n_padded = round_up(n, kPadRows<T>);
+        const std::size_t row = first + done;
+        const std::uint64_t global_row = task.rows.offset + row;
+        load_rows<T>(task.rows, row, n, n_padded, task.scores.origin, space);
+        const bool needs_scores = task.rule == LocalRule::exact || task.rule == LocalRule::hard ||
+                                  task.rule == LocalRule::sampled;
+        if (needs_scores)
+            score<T>(task.scores, space.x, space.ld, n_padded, space.spare, space.s);
+        append_squares<T>(task.statistics, space.x, space.ld, D, n_padded);
+        TileBound bound;
+        bool by_label = true;
+        switch (task.rule) {
+            case LocalRule::exact:
+                bound = local_exact<T>(space.s, space.ld, K, space.w, n_padded, nullptr);
+                by_label = false;
+                break;
+            case LocalRule::hard:
+                bound = local_hard<T>(space.s, space.ld, K, space.w, n_padded, space.labels);
+                break;
+            case LocalRule::sampled:
+                bound = local_sampled<T>(space.s, space.ld, K, space.w, n_padded, task.seed,
+                                         task.iteration, global_row, space.labels);
+                break;
+            case LocalRule::labels:
+                for (std::size_t r = 0; r < n; ++r) space.labels[r] = task.rows.labels[row + r];
+                break;
+            case LocalRule::random:
+                local_random<T>(space.s, space.ld, K, space.w, n, n_padded, task.seed,
+                                global_row);
+                by_label = false;
+                break;
+        }
+        if (by_label)
+            accumulate_labels<T>(task, space, n, features, layout, stats);
+        else
+            accumulate<T>(task.statistics, space.s, space.x, space.ld, 0, K, D, n_padded,
+                          space.weighted, layout, stats);
+        accumulate_tied<T>(task.statistics, space.w, space.x, space.ld, D, n_padded,
+                           space.weighted, layout, stats);
+        stats[0] += bound.local_bound;
+        stats[1] += bound.entropy;
+    }
+}
+
+// Labels, responsibilities, log-densities or raw scores of rows [first, first + n_rows).
+template <class T>
+static void mixture_assign(const MixtureTask<T>& task, std::size_t first, std::size_t n_rows,
+                           std::size_t tile_rows, void* memory, const AssignOutputs& out) {
+    const std::size_t K = task.scores.n_components;
+    const std::size_t D = task.scores.n_features;
+    const TileWorkspace<T> space =
+        carve<T>(memory, tile_rows, tile_features(task.statistics, D), K);
+    for (std::size_t done = 0; done < n_rows; done += tile_rows) {
+        const std::size_t n = at_most(n_rows - done, tile_rows);
+        const std::size_t n_padded = round_up(n, kPadRows<T>);
+        const std::size_t row = first + done;
+        load_rows<T>(task.rows, row, n, n_padded, task.scores.origin, space);
+        for (std::size_t r = 0; r < n_padded; ++r) space.w[r] = T(1);
+        score<T>(task.scores, space.x, space.ld, n_padded, space.spare, space.s);
+        if (out.scores != nullptr) {
+            for (std::size_t r = 0; r < n; ++r) {
+                for (std::size_t k = 0; k < K; ++k)
+                    out.scores[(row + r) * K + k] = static_cast<double>(space.s[k * space.ld + r]);
+            }
+        }
+        if (out.labels != nullptr) {
+            local_hard<T>(space.s, space.ld, K, space.w, n_padded, space.labels);
+            for (std::size_t r = 0; r < n; ++r) out.labels[row + r] = space.labels[r];
+        }
+        if (out.responsibilities == nullptr && out.log_density == nullptr) continue;
+        local_exact<T>(space.s, space.ld, K, space.w, n_padded, space.density);
+        if (out.log_density != nullptr) {
+            for (std::size_t r = 0; r < n; ++r)
+                out.log_density[row + r] = static_cast<double>(space.density[r]);
+        }
+        if (out.responsibilities != nullptr) {
+            for (std::size_t r = 0; r < n; ++r) {
+                for (std::size_t k = 0; k < K; ++k)
+                    out.responsibilities[(row + r) * K + k] =
+                        static_cast<double>(space.s[k * space.ld + r]);
+            }
+        }
+    }
+}
+
+}  // namespace
+}  // namespace vemfast::VEMFAST_LEVEL

@@ -1,0 +1,202 @@
+// The local step of a mixture: scores of one tile become weighted responsibilities or labels.
+//
+// Scores are component-major, s[k * ld + n]; rows run along the vector lanes, one cache line of
+// rows at a time, so each pass over the components reads whole lines. No rule assumes that the
+// scores are normalised: exponentials of expected log parameters sum to less than one.
+#pragma once
+
+#include <cstdint>
+
+#include "../math/exp.hpp"
+#include "../math/log.hpp"
+#include "../math/philox.hpp"
+#include "../math/vec.hpp"
+
+namespace vemfast::VEMFAST_LEVEL {
+namespace {
+
+// Vectors in one cache line of rows.
+constexpr int kLineVectors = 64 / kVectorBytes;
+template <class T>
+constexpr std::size_t kLineRows = kLineVectors * kLanes<T>;
+
+// Responsibilities below e to this power (1e-278, 1e-26) are zero: smaller ones would add nothing
+// to any sum, and their products with the data would be denormal numbers, which cost a hundred
+// times a normal one.
+template <class T>
+constexpr T kFarBelow = sizeof(T) == 8 ? T(-640) : T(-60);
+
+// exp(below), below <= 0; `below` is raised to where the result is zero, which keeps (-inf) * 0
+// out of the entropy.
+template <class T>
+inline Vec<T> share_of(Vec<T>& below) {
+    below = max<T>(below, splat<T>(kFarBelow<T>));
+    return select<T>(below > splat<T>(kFarBelow<T>), vexp_nonpositive<T>(below), splat<T>(T(0)));
+}
+
+struct TileBound {
+    double local_bound = 0;
+    double entropy = 0;
+};
+
+inline double sum_as_double(Vec<double> v) { return horizontal_sum<double>(v); }
+inline double sum_as_double(Vec<float> v) {
+    const auto halves = to_double(v);
+    return horizontal_sum<double>(halves.low + halves.high);
+}
+
+template <class T>
+inline void row_maxima(const T* s, std::size_t ld, std::size_t K,
+                              Vec<T> (&largest)[kLineVectors]) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kLineVectors; ++v) largest[v] = load<T>(s + v * kLanes<T>);
+    for (std::size_t k = 1; k < K; ++k) {
+#pragma GCC unroll 4
+        for (int v = 0; v < kLineVectors; ++v)
+            largest[v] = max<T>(largest[v], load<T>(s + k * ld + v * kLanes<T>));
+    }
+}
+
+// Exact posterior: s becomes w softmax(s). Adds sum w logsumexp(s) and the entropy of q(T).
+// log_density (n_padded), where given, receives logsumexp(s).
+template <class T>
+static TileBound local_exact(T* s, std::size_t ld, std::size_t K, const T* w, std::size_t n_padded,
+                             T* log_density) {
+    Vec<T> bound = {};
+    Vec<T> entropy = {};
+    for (std::size_t n = 0; n < n_padded; n += kLineRows<T>) {
+        T* column = s + n;
+        Vec<T> largest[kLineVectors];
+        row_maxima<T>(column, ld, K, largest);
+        Vec<T> total[kLineVectors] = {};
+        Vec<T> product[kLineVectors] = {};
+        for (std::size_t k = 0; k < K; ++k) {
+#pragma GCC unroll 4
+            for (int v = 0; v < kLineVectors; ++v) {
+                T* cell = column + k * ld + v * kLanes<T>;
+                Vec<T> below = load<T>(cell) - largest[v];
+                const Vec<T> e = share_of<T>(below);
+                store<T>(cell, e);
+                total[v] += e;
+                product[v] = mul_add<T>(e, below, product[v]);
+            }
+        }
+        Vec<T> scale[kLineVectors];
+#pragma GCC unroll 4
+        for (int v = 0; v < kLineVectors; ++v) {
+            const Vec<T> weight = load<T>(w + n + v * kLanes<T>);
+            const Vec<T> log_total = vlog<T>(total[v]);
+            const Vec<T> inverse = splat<T>(T(1)) / total[v];
+            const Vec<T> log_sum = largest[v] + log_total;
+            bound = mul_add<T>(weight, log_sum, bound);
+            entropy += weight * (log_total - product[v] * inverse);
+            scale[v] = weight * inverse;
+            if (log_density != nullptr) store<T>(log_density + n + v * kLanes<T>, log_sum);
+        }
+        for (std::size_t k = 0; k < K; ++k) {
+#pragma GCC unroll 4
+            for (int v = 0; v < kLineVectors; ++v) {
+                T* cell = column + k * ld + v * kLanes<T>;
+                store<T>(cell, load<T>(cell) * scale[v]);
+            }
+        }
+    }
+    return {sum_as_double(bound), sum_as_double(entropy)};
+}
+
+// Single best label: the first of the largest scores. Adds sum w max<T>(s); q(T) has no entropy.
+template <class T>
+static TileBound local_hard(const T* s, std::size_t ld, std::size_t K, const T* w,
+                            std::size_t n_padded, std::int32_t* labels) {
+    Vec<T> bound = {};
+    for (std::size_t n = 0; n < n_padded; n += kLanes<T>) {
+        Vec<T> best = load<T>(s + n);
+        Vec<T> label = {};
+        for (std::size_t k = 1; k < K; ++k) {
+            const Vec<T> value = load<T>(s + k * ld + n);
+            const auto better = value > best;
+            best = select<T>(better, value, best);
+            label = select<T>(better, splat<T>(static_cast<T>(k)), label);
+        }
+        bound = mul_add<T>(load<T>(w + n), best, bound);
+        for (std::size_t lane = 0; lane < kLanes<T>; ++lane)
+            labels[n + lane] = static_cast<std::int32_t>(label[lane]);
+    }
+    return {sum_as_double(bound), 0.0};
+}
+
+// One draw a row by inversion: the number of components whose cumulated probability is at most
+// u times the total. Adds sum w logsumexp(s): what a Gibbs trace reports is log p(X | theta).
+template <class T>
+static TileBound local_sampled(T* s, std::size_t ld, std::size_t K, const T* w,
+                               std::size_t n_padded, std::uint64_t seed, std::uint32_t iteration,
+                               std::uint64_t first_row, std::int32_t* labels) {
+    Vec<T> bound = {};
+    const T last = static_cast<T>(K - 1);
+    for (std::size_t n = 0; n < n_padded; n += kLineRows<T>) {
+        T* column = s + n;
+        Vec<T> largest[kLineVectors];
+        row_maxima<T>(column, ld, K, largest);
+        Vec<T> total[kLineVectors] = {};
+        for (std::size_t k = 0; k < K; ++k) {
+#pragma GCC unroll 4
+            for (int v = 0; v < kLineVectors; ++v) {
+                T* cell = column + k * ld + v * kLanes<T>;
+                Vec<T> below = load<T>(cell) - largest[v];
+                const Vec<T> e = share_of<T>(below);
+                store<T>(cell, e);
+                total[v] += e;
+            }
+        }
+        Vec<T> threshold[kLineVectors];
+#pragma GCC unroll 4
+        for (int v = 0; v < kLineVectors; ++v) {
+            bound += load<T>(w + n + v * kLanes<T>) * (largest[v] + vlog<T>(total[v]));
+            T u[kLanes<T>];
+            for (std::size_t lane = 0; lane < kLanes<T>; ++lane)
+                u[lane] = static_cast<T>(philox_uniform(
+                    seed, iteration, first_row + n + v * kLanes<T> + lane, kRowStream));
+            threshold[v] = load<T>(u) * total[v];
+        }
+        Vec<T> cumulated[kLineVectors] = {};
+        Vec<T> label[kLineVectors] = {};
+        for (std::size_t k = 0; k < K; ++k) {
+#pragma GCC unroll 4
+            for (int v = 0; v < kLineVectors; ++v) {
+                cumulated[v] += load<T>(column + k * ld + v * kLanes<T>);
+                label[v] += select<T>(cumulated[v] <= threshold[v], splat<T>(T(1)),
+                                      splat<T>(T(0)));
+            }
+        }
+#pragma GCC unroll 4
+        for (int v = 0; v < kLineVectors; ++v) {
+            for (std::size_t lane = 0; lane < kLanes<T>; ++lane)
+                labels[n + v * kLanes<T> + lane] =
+                    static_cast<std::int32_t>(label[v][lane] < last ? label[v][lane] : last);
+        }
+    }
+    return {sum_as_double(bound), 0.0};
+}
+
+// Random responsibilities of a start: K uniforms a row, normalised, times the weight.
+template <class T>
+static void local_random(T* s, std::size_t ld, std::size_t K, const T* w, std::size_t n_rows,
+                         std::size_t n_padded, std::uint64_t seed, std::uint64_t first_row) {
+    for (std::size_t n = 0; n < n_rows; ++n) {
+        T total = 0;
+        for (std::size_t k = 0; k < K; ++k) {
+            const T u = static_cast<T>(
+                philox_uniform(seed, static_cast<std::uint32_t>(k), first_row + n, kStartStream));
+            s[k * ld + n] = u;
+            total += u;
+        }
+        const T scale = w[n] / total;
+        for (std::size_t k = 0; k < K; ++k) s[k * ld + n] *= scale;
+    }
+    for (std::size_t n = n_rows; n < n_padded; ++n) {
+        for (std::size_t k = 0; k < K; ++k) s[k * ld + n] = 0;
+    }
+}
+
+}  // namespace
+}  // namespace vemfast::VEMFAST_LEVEL

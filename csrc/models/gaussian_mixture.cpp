@@ -1,0 +1,330 @@
+#include "models/gaussian_mixture.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <utility>
+
+#include "exec/parallel.hpp"
+#include "isa/dispatch.hpp"
+#include "vemfast/random.hpp"
+
+namespace vemfast::models {
+
+using detail::Covariance;
+using detail::Gaussian;
+
+namespace {
+
+template <class T>
+const MixtureEntry<T>& entry() {
+    if constexpr (sizeof(T) == 4)
+        return kernels().mixture.on_float;
+    else
+        return kernels().mixture.on_double;
+}
+
+bool is_matrix(Covariance kind) { return kind == Covariance::full || kind == Covariance::tied; }
+
+template <class T>
+std::vector<T> converted(const std::vector<double>& values) {
+    return std::vector<T>(values.begin(), values.end());
+}
+
+}  // namespace
+
+// ---- ScoreTable ----------------------------------------------------------------------------
+
+template <class T>
+void ScoreTable::fill(Arrays<T>& out, const Gaussian& family, const Gaussian::Factors& factors,
+                      const double* log_weights) {
+    const std::size_t D = family.n_features();
+    out.constant.resize(K_);
+    for (std::size_t k = 0; k < K_; ++k)
+        out.constant[k] = static_cast<T>(factors.constant[k] + log_weights[k]);
+    out.shift = converted<T>(factors.shift);
+    if (!is_matrix(kind_)) {
+        out.factor = converted<T>(factors.factor);
+        if (kind_ == Covariance::tied_spherical) out.factor.resize(K_, out.factor[0]);
+        return;
+    }
+    const std::size_t packed = detail::packed_triangle_size(D);
+    out.factor.resize(family.n_covariances() * packed);
+    for (std::size_t c = 0; c < family.n_covariances(); ++c)
+        entry<T>().pack_triangle(factors.factor.data() + c * D * D, D,
+                                 out.factor.data() + c * packed);
+}
+
+ScoreTable::ScoreTable(const Gaussian& family, const Gaussian::Factors& factors,
+                       const double* log_weights, const std::vector<double>& origin)
+    : kind_(family.kind()), K_(family.n_components()), origin_(origin) {
+    fill(float_, family, factors, log_weights);
+    fill(double_, family, factors, log_weights);
+}
+
+ScoreTable::ScoreTable(const Gaussian& family, const Gaussian::StudentFactors& factors,
+                       const double* log_weights, const std::vector<double>& origin)
+    : ScoreTable(family, static_cast<const Gaussian::Factors&>(factors), log_weights, origin) {
+    float_.tail = converted<float>(factors.tail);
+    float_.tail_scale = converted<float>(factors.tail_scale);
+    double_.tail = factors.tail;
+    double_.tail_scale = factors.tail_scale;
+}
+
+template <>
+const ScoreTable::Arrays<float>& ScoreTable::arrays<float>() const {
+    return float_;
+}
+template <>
+const ScoreTable::Arrays<double>& ScoreTable::arrays<double>() const {
+    return double_;
+}
+
+template <class T>
+detail::GaussianScores<T> ScoreTable::view() const {
+    const Arrays<T>& from = arrays<T>();
+    detail::GaussianScores<T> out;
+    out.kind = kind_;
+    out.student = !from.tail.empty();
+    out.n_components = K_;
+    out.n_features = origin_.size();
+    out.constant = from.constant.data();
+    out.factor = from.factor.data();
+    out.shift = from.shift.data();
+    out.tail = from.tail.data();
+    out.tail_scale = from.tail_scale.data();
+    out.origin = origin_.data();
+    return out;
+}
+
+// ---- GaussianMixture -----------------------------------------------------------------------
+
+GaussianMixture::GaussianMixture(detail::Weights weights, Gaussian components,
+                                 std::vector<double> origin)
+    : weights_(weights), components_(std::move(components)), origin_(std::move(origin)) {}
+
+std::size_t GaussianMixture::stats_size() const {
+    return detail::stats_layout(covariance(), n_components(), n_features()).size;
+}
+
+std::size_t GaussianMixture::params_size(Kind kind) const {
+    const std::size_t K = n_components();
+    const std::size_t covariances = components_.n_covariances();
+    const std::size_t shape = K * n_features() + covariances * components_.covariance_size();
+    if (kind == Kind::point) return K + shape;
+    return weights_.posterior_size() + K + covariances + shape;
+}
+
+template <class Double>
+detail::GaussianFields<Double> GaussianMixture::fields(Kind kind, Double* params) const {
+    const std::size_t K = n_components();
+    detail::GaussianFields<Double> out{};
+    out.means = params + (kind == Kind::point ? K : weights_.posterior_size());
+    Double* next = out.means + K * n_features();
+    if (kind == Kind::posterior) {
+        out.precision = next;
+        out.freedom = next + K;
+        next += K + components_.n_covariances();
+    }
+    out.scale = next;
+    return out;
+}
+
+std::vector<double> GaussianMixture::log_weights(Kind kind, const double* params) const {
+    std::vector<double> out(n_components());
+    if (kind == Kind::posterior) {
+        weights_.expected_log(params, out.data());
+    } else {
+        for (std::size_t k = 0; k < out.size(); ++k) out[k] = std::log(params[k]);
+    }
+    return out;
+}
+
+ScoreTable GaussianMixture::prepare(Kind kind, const double* params) const {
+    return {components_, components_.factors(fields(kind, params), kind == Kind::posterior),
+            log_weights(kind, params).data(), origin_};
+}
+
+ScoreTable GaussianMixture::predictive(const double* posterior) const {
+    std::vector<double> log_mean(n_components());
+    weights_.mean(posterior, log_mean.data());
+    for (double& w : log_mean) w = std::log(w);
+    return {components_, components_.predictive(fields(Kind::posterior, posterior)),
+            log_mean.data(), origin_};
+}
+
+void GaussianMixture::update(ParameterRule rule, Kind previous_kind, const double* previous,
+                             const double* stats, std::uint64_t seed, std::uint32_t iteration,
+                             double* out) const {
+    const auto layout = detail::stats_layout(covariance(), n_components(), n_features());
+    const double* counts = stats + layout.counts;
+    const double* sums = stats + layout.sums;
+    const double* scatter = stats + layout.scatter;
+    if (rule == ParameterRule::posterior) {
+        weights_.posterior(counts, out);
+        components_.posterior(counts, sums, scatter, fields(Kind::posterior, out));
+        return;
+    }
+    const auto target = fields(Kind::point, out);
+    if (rule == ParameterRule::sampled) {
+        random::Stream stream(seed, iteration, random::kParameterStream, 0);
+        weights_.sample(counts, stream, out);
+        components_.sample(counts, sums, scatter, seed, iteration, target);
+        return;
+    }
+    // What a component without data keeps.
+    const std::size_t covariances =
+        components_.n_covariances() * components_.covariance_size();
+    if (previous == nullptr) {
+        std::fill(target.means, target.means + n_components() * n_features(), 0.0);
+        components_.widest(target.scale);
+    } else {
+        const auto source = fields(previous_kind, previous);
+        std::copy(source.means, source.means + n_components() * n_features(), target.means);
+        std::copy(source.scale, source.scale + covariances, target.scale);
+        if (previous_kind == Kind::posterior) {
+            for (std::size_t c = 0; c < components_.n_covariances(); ++c) {
+                for (std::size_t i = 0; i < components_.covariance_size(); ++i)
+                    target.scale[c * components_.covariance_size() + i] /= source.freedom[c];
+            }
+        }
+    }
+    weights_.mode(counts, out);
+    components_.mode(counts, sums, scatter, target);
+}
+
+double GaussianMixture::global_term(Kind kind, const double* params) const {
+    if (kind == Kind::point)
+        return weights_.log_prior(params) + components_.log_prior(fields(kind, params));
+    return -weights_.kl(params) - components_.kl(fields(kind, params));
+}
+
+double GaussianMixture::expected_log_joint(Kind kind, const double* params,
+                                           const double* stats) const {
+    const auto layout = detail::stats_layout(covariance(), n_components(), n_features());
+    const double* counts = stats + layout.counts;
+    const std::vector<double> weights = log_weights(kind, params);
+    double total = components_.expected_log_density(
+        components_.factors(fields(kind, params), kind == Kind::posterior), counts,
+        stats + layout.sums, stats + layout.scatter);
+    for (std::size_t k = 0; k < weights.size(); ++k) {
+        if (counts[k] > 0) total += counts[k] * weights[k];
+    }
+    return total;
+}
+
+void GaussianMixture::mean_weights(const double* posterior, double* out) const {
+    weights_.mean(posterior, out);
+}
+
+std::vector<std::size_t> GaussianMixture::at_edge(const double* point) const {
+    return components_.at_edge(fields(Kind::point, point).scale);
+}
+
+// ---- passes over the rows ------------------------------------------------------------------
+
+detail::BlockShape block_shape(std::size_t n_features, std::size_t n_components, bool is_float) {
+    constexpr std::size_t kBudget = std::size_t{384} << 10;  // bytes of a tile: most of an L2
+    constexpr std::size_t kLargest = 512;
+    constexpr std::size_t kQuantum = 64;  // rows; any vector width divides it
+    constexpr std::size_t kTilesPerLeaf = 4;
+    const std::size_t row = (2 * n_features + n_components) * (is_float ? 4 : 8);
+    const std::size_t fit = kBudget / row / kQuantum * kQuantum;
+    const std::size_t tile = std::clamp(fit, kQuantum, kLargest);
+    return {tile, tile * kTilesPerLeaf};
+}
+
+namespace {
+
+// One workspace for each slot, allocated by the thread that uses it.
+class Workspaces {
+  public:
+    Workspaces(int slots, std::size_t bytes) : bytes_(bytes), memory_(static_cast<std::size_t>(slots)) {}
+    void* of(int slot) {
+        auto& memory = memory_[static_cast<std::size_t>(slot)];
+        if (!memory) memory = std::make_unique_for_overwrite<std::byte[]>(bytes_);
+        return memory.get();
+    }
+
+  private:
+    std::size_t bytes_;
+    std::vector<std::unique_ptr<std::byte[]>> memory_;
+};
+
+struct Plan {
+    detail::BlockShape shape;
+    std::size_t tile_rows;  // no larger than the data
+    std::int64_t n_leaves;
+};
+
+template <class T>
+Plan plan_for(const ScoreTable& table, const detail::RowsView& rows) {
+    Plan plan{};
+    plan.shape = block_shape(table.n_features(), table.n_components(), sizeof(T) == 4);
+    plan.tile_rows = std::min(plan.shape.tile_rows, rows.n_rows);
+    plan.n_leaves = static_cast<std::int64_t>((rows.n_rows + plan.shape.leaf_rows - 1) /
+                                              plan.shape.leaf_rows);
+    return plan;
+}
+
+// The widest tile that any covariance type asks for.
+std::size_t tile_features(std::size_t n_features) { return 2 * n_features + 1; }
+
+template <class T>
+void run_e_step(const ScoreTable& table, Covariance statistics, const detail::RowsView& rows,
+                detail::LocalRule rule, std::uint64_t seed, std::uint32_t iteration,
+                int n_threads, const Poll& poll, double* stats) {
+    const std::size_t K = table.n_components();
+    const std::size_t D = table.n_features();
+    const Plan plan = plan_for<T>(table, rows);
+    const detail::MixtureTask<T> task{rows, table.view<T>(), statistics, rule, seed, iteration};
+    Workspaces workspaces(exec::n_slots(plan.n_leaves, n_threads),
+                          entry<T>().workspace_bytes(plan.tile_rows, tile_features(D), K));
+    const auto leaf = [&](std::int64_t index, int slot, double* out) {
+        const std::size_t first = static_cast<std::size_t>(index) * plan.shape.leaf_rows;
+        const std::size_t n = std::min(plan.shape.leaf_rows, rows.n_rows - first);
+        entry<T>().estep(task, first, n, plan.tile_rows, workspaces.of(slot), out);
+    };
+    const auto size =
+        static_cast<std::int64_t>(detail::stats_layout(statistics, K, D).size);
+    exec::map_reduce(plan.n_leaves, size, n_threads, poll, leaf, stats);
+}
+
+template <class T>
+void run_assign(const ScoreTable& table, const detail::RowsView& rows,
+                const detail::AssignOutputs& out, int n_threads, const Poll& poll) {
+    const Plan plan = plan_for<T>(table, rows);
+    detail::MixtureTask<T> task{};
+    task.rows = rows;
+    task.scores = table.view<T>();
+    Workspaces workspaces(exec::n_slots(plan.n_leaves, n_threads),
+                          entry<T>().workspace_bytes(plan.tile_rows,
+                                                     tile_features(table.n_features()),
+                                                     table.n_components()));
+    exec::parallel_for(plan.n_leaves, n_threads, poll, [&](std::int64_t index, int slot) {
+        const std::size_t first = static_cast<std::size_t>(index) * plan.shape.leaf_rows;
+        const std::size_t n = std::min(plan.shape.leaf_rows, rows.n_rows - first);
+        entry<T>().assign(task, first, n, plan.tile_rows, workspaces.of(slot), out);
+    });
+}
+
+}  // namespace
+
+void e_step(const ScoreTable& table, Covariance statistics, const detail::RowsView& rows,
+            detail::LocalRule rule, std::uint64_t seed, std::uint32_t iteration, int n_threads,
+            const Poll& poll, double* stats) {
+    if (rows.is_float)
+        run_e_step<float>(table, statistics, rows, rule, seed, iteration, n_threads, poll, stats);
+    else
+        run_e_step<double>(table, statistics, rows, rule, seed, iteration, n_threads, poll, stats);
+}
+
+void assign(const ScoreTable& table, const detail::RowsView& rows,
+            const detail::AssignOutputs& out, int n_threads, const Poll& poll) {
+    if (rows.is_float)
+        run_assign<float>(table, rows, out, n_threads, poll);
+    else
+        run_assign<double>(table, rows, out, n_threads, poll);
+}
+
+}  // namespace vemfast::models

@@ -1,0 +1,112 @@
+// The Gaussian mixture: a mixture structure over Gaussian components, on every rung.
+//
+// Parameters and statistics are flat buffers of doubles with a fixed layout (below), so that they
+// ship, save and compare as plain memory. All of them are in coordinates centred on `origin`.
+//   statistics  [local_bound, entropy, counts (K), sums (K x D), scatter]
+//   point       [weights (K), means (K x D), covariances]
+//   posterior   [concentration (K or 2 x K), means (K x D), mean_precision (K),
+//                degrees_of_freedom (K or 1), scale]
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "families/dirichlet.hpp"
+#include "families/gaussian.hpp"
+#include "kernels/task.hpp"
+#include "vemfast/poll.hpp"
+#include "vemfast/version.hpp"
+
+namespace vemfast::models {
+
+enum class Kind : int { point, posterior };
+enum class ParameterRule : int { point, posterior, sampled };
+
+// What a kernel scores rows with: made from parameters in O(K), in both precisions.
+class VEMFAST_API ScoreTable {
+  public:
+    ScoreTable(const detail::Gaussian& family, const detail::Gaussian::Factors& factors,
+               const double* log_weights, const std::vector<double>& origin);
+    // Student-t scores of a posterior predictive.
+    ScoreTable(const detail::Gaussian& family, const detail::Gaussian::StudentFactors& factors,
+               const double* log_weights, const std::vector<double>& origin);
+
+    template <class T>
+    detail::GaussianScores<T> view() const;
+
+    std::size_t n_components() const { return K_; }
+    std::size_t n_features() const { return origin_.size(); }
+
+  private:
+    template <class T>
+    struct Arrays {
+        std::vector<T> constant, factor, shift, tail, tail_scale;
+    };
+    template <class T>
+    void fill(Arrays<T>& out, const detail::Gaussian& family,
+              const detail::Gaussian::Factors& factors, const double* log_weights);
+    template <class T>
+    const Arrays<T>& arrays() const;
+
+    detail::Covariance kind_;
+    std::size_t K_;
+    std::vector<double> origin_;
+    Arrays<float> float_;
+    Arrays<double> double_;
+};
+
+class VEMFAST_API GaussianMixture {
+  public:
+    GaussianMixture(detail::Weights weights, detail::Gaussian components,
+                    std::vector<double> origin);
+
+    std::size_t n_components() const { return components_.n_components(); }
+    std::size_t n_features() const { return components_.n_features(); }
+    detail::Covariance covariance() const { return components_.kind(); }
+    std::size_t stats_size() const;
+    std::size_t params_size(Kind kind) const;
+
+    ScoreTable prepare(Kind kind, const double* params) const;
+    ScoreTable predictive(const double* posterior) const;
+
+    // `previous` gives what a component without data keeps; null before the first update.
+    void update(ParameterRule rule, Kind previous_kind, const double* previous,
+                const double* stats, std::uint64_t seed, std::uint32_t iteration,
+                double* out) const;
+
+    // log prior of a point, -KL(q || p) of a posterior.
+    double global_term(Kind kind, const double* params) const;
+
+    // <statistics, natural parameters>.
+    double expected_log_joint(Kind kind, const double* params, const double* stats) const;
+
+    // E[weights] of a posterior.
+    void mean_weights(const double* posterior, double* out) const;
+
+    // Indices of the covariances that a point holds at the edge of the support.
+    std::vector<std::size_t> at_edge(const double* point) const;
+
+  private:
+    template <class Double>
+    detail::GaussianFields<Double> fields(Kind kind, Double* params) const;
+    std::vector<double> log_weights(Kind kind, const double* params) const;
+
+    detail::Weights weights_;
+    detail::Gaussian components_;
+    std::vector<double> origin_;
+};
+
+// Block sizes for a shape; see task.hpp.
+VEMFAST_API detail::BlockShape block_shape(std::size_t n_features, std::size_t n_components, bool is_float);
+
+// Statistics of all rows under `rule`, in the statistics' layout of `statistics`, into `stats`.
+VEMFAST_API void e_step(const ScoreTable& table, detail::Covariance statistics, const detail::RowsView& rows,
+            detail::LocalRule rule, std::uint64_t seed, std::uint32_t iteration, int n_threads,
+            const Poll& poll, double* stats);
+
+// Labels, responsibilities, log densities or scores of all rows.
+VEMFAST_API void assign(const ScoreTable& table, const detail::RowsView& rows,
+            const detail::AssignOutputs& out, int n_threads, const Poll& poll);
+
+}  // namespace vemfast::models

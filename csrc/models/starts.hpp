@@ -1,0 +1,30 @@
+// What a fit needs before its first iteration: a scan of the rows, and centres to start from.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/task.hpp"
+#include "vemfast/poll.hpp"
+#include "vemfast/version.hpp"
+
+namespace vemfast::models {
+
+struct RowScan {
+    std::int64_t bad_row = -1;      // first row with NaN or infinity, or -1
+    double largest = 0;             // largest |x - mean|
+    std::int64_t largest_row = -1;  // where it stands
+};
+
+// Weighted column means and variances (two passes, fixed tree), and the first row that is not
+// finite. With a bad row, mean and variance are not meaningful.
+VEMFAST_API RowScan scan_rows(const detail::RowsView& rows, int n_threads, const Poll& poll, double* mean,
+                  double* variance);
+
+// Greedy k-means++ (Arthur and Vassilvitskii 2007; best of 2 + log K candidates a step), then at
+// most `max_iter` of Lloyd's iterations, on contiguous rows x (n x D) with weights. centres: K x D.
+// Returns the number of distinct centres found (fewer than K: so few distinct rows).
+VEMFAST_API std::size_t kmeans(const double* x, std::size_t n, std::size_t D, const double* weights,
+                   std::size_t K, std::uint64_t seed, int max_iter, double* centres);
+
+}  // namespace vemfast::models

@@ -1,0 +1,299 @@
+"""The Gaussian mixture, native, behind the model contract: thin.
+
+Everything over the rows and every update happens in the extension; this file names the layouts,
+keeps the configuration, and chooses starts. Its plain NumPy twin is
+`vemfast.reference.gaussian_mixture`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vemfast import _core
+from vemfast.data import RowBlock
+from vemfast.models.base import Model, Step
+from vemfast.models.gaussian_config import GaussianConfig, Start
+from vemfast.stats import Params, Stats
+
+__all__ = ["GaussianMixture"]
+
+# Rows on which k-means looks for centres. More rows would not find better ones for the price: the
+# fit itself then sees them all.
+_START_ROWS = 20_000
+
+
+class GaussianMixture(Model):
+    """Mixture of Gaussians on every rung of the ladder.
+
+    Parameters
+    ----------
+    config : GaussianConfig
+        Shape, priors and data scale.
+    start : Start, default=Start()
+        How `init` finds its first parameters.
+    """
+
+    threads_within = True
+    local_rules = MappingProxyType(
+        {
+            "gibbs": "sampled",
+            "mean-field": "exact",
+            "em": "exact",
+            "variational-em": "exact",  # one label a row: the factorised posterior is the exact one
+            "hard-em": "hard",
+        }
+    )
+
+    def __init__(self, config: GaussianConfig, start: Start | None = None) -> None:
+        self.config = config
+        self.start = Start() if start is None else start
+        self.layout = config.stats_layout()
+        self._layouts = {kind: config.params_layout(kind) for kind in ("point", "posterior")}
+        self._core = _native(config, config.covariance_type)
+
+    # ---- the contract ----------------------------------------------------------------------
+
+    def prepare(self, params: Params) -> _core.ScoreTable:
+        """Return the score table of a point, or the expected one of a posterior."""
+        return self._core.prepare(params.kind, params.buffer)
+
+    def e_step(self, prepared: _core.ScoreTable, block: RowBlock, step: Step) -> Stats:
+        """Return the statistics of one block of rows."""
+        return self._statistics(prepared, block, step.local_rule, step)
+
+    def update(self, params: Params | None, stats: Stats, step: Step) -> Params:
+        """Return the mode, posterior or draw given the statistics."""
+        rule = step.parameter_rule
+        kind = "posterior" if rule == "posterior" else "point"
+        buffer = self._core.update(
+            rule,
+            "point" if params is None else params.kind,
+            None if params is None else params.buffer,
+            stats.buffer,
+            step.seed,
+            step.iteration,
+        )
+        return Params(self._layouts[kind], kind, buffer)
+
+    def global_term(self, params: Params) -> float:
+        """Return the log prior of a point or -KL(q || prior) of a posterior, nats."""
+        return self._core.global_term(params.kind, params.buffer)
+
+    def expected_log_joint(self, params: Params, stats: Stats) -> float:
+        """Return the inner product of statistics and natural parameters, nats."""
+        return self._core.expected_log_joint(params.kind, params.buffer, stats.buffer)
+
+    def init(self, blocks: Sequence[RowBlock], step: Step) -> Params:
+        """Return first parameters as `start` says."""
+        if self.start.is_complete:
+            return self.adopt(self.start.fill(None, self.config), blocks, step)
+        point = Step("hard", "point", step.seed, 0, step.n_jobs)
+        if not self.start.gives_anything:
+            return self.update(None, self._start_statistics(blocks, step), step)
+        first = self.update(None, self._start_statistics(blocks, step), point)
+        return self.adopt(self.start.fill(first, self.config), blocks, step)
+
+    def adopt(self, params: Params, blocks: Sequence[RowBlock], step: Step) -> Params:
+        """Return `params` as the parameter rule wants them, by one E-step where it must."""
+        kind = "posterior" if step.parameter_rule == "posterior" else "point"
+        if params.kind == kind:
+            return params
+        table = self.prepare(params)
+        stats = [self._statistics(table, block, "exact", step) for block in blocks]
+        return self.update(params, sum(stats[1:], stats[0]), step)
+
+    def propose(
+        self, params: Params, stats: Stats, blocks: Sequence[RowBlock], step: Step
+    ) -> Params | None:
+        """Re-seed components without weight at the rows that the mixture explains worst."""
+        if params.kind != "point" or step.local_rule == "sampled":
+            return None
+        weights = params["weights"]
+        empty = np.flatnonzero(weights <= 0)
+        if empty.size == 0:
+            return None
+        table = self.prepare(params)
+        worst = _worst_rows(self, table, blocks, empty.size, step.n_jobs)
+        proposal = params.copy()
+        share = 1.0 / sum(block.total_weight for block in blocks)
+        proposal["means"][empty] = worst - self.config.origin
+        proposal["weights"][empty] = share
+        proposal["weights"] /= proposal["weights"].sum()
+        if not self.config.is_shared:
+            covariances = proposal["covariances"]
+            filled = np.flatnonzero(weights > 0)
+            mean = np.tensordot(weights[filled], covariances[filled], axes=1)
+            covariances[empty] = mean / weights[filled].sum()
+        return proposal
+
+    def diagnose(self, params: Params, stats: Stats) -> list[str]:
+        """Return warnings of empty components and of covariances at the edge of their support."""
+        if params.kind != "point":
+            return []
+        empty = [int(k) for k in np.flatnonzero(params["weights"] <= 0)]
+        messages = [
+            f"component {k} is empty: no row has responsibility for it, so its weight is 0 and "
+            "its mean and covariance mean nothing; use fewer components or another start"
+            for k in empty
+        ]
+        for c in self._core.at_edge(params.buffer):
+            if c in empty and not self.config.is_shared:
+                continue
+            what = "the shared covariance" if self.config.is_shared else f"component {c}"
+            messages.append(
+                f"{what}: covariance is held at the edge of its support "
+                f"(reg_covar={self.config.reg_covar:g} of the data's variance); the rows are "
+                "degenerate there: use fewer components, a simpler covariance_type or a "
+                "covariance_prior"
+            )
+        return messages
+
+    # ---- after the fit ---------------------------------------------------------------------
+
+    def predictive(self, params: Params) -> _core.ScoreTable:
+        """Return the table of the posterior predictive: Student-t (posterior), Gaussian (point)."""
+        if params.kind == "posterior":
+            return self._core.predictive(params.buffer)
+        return self.prepare(params)
+
+    def mean_weights(self, params: Params) -> NDArray[np.float64]:
+        """Return the expected weights of a posterior, or the weights of a point."""
+        if params.kind == "point":
+            return params["weights"].copy()
+        return self._core.mean_weights(params.buffer)
+
+    @staticmethod
+    def assign(
+        table: _core.ScoreTable, X: NDArray[Any], output: str, n_jobs: int
+    ) -> NDArray[Any]:
+        """Return "labels", "responsibilities", "log_density" or "scores" of rows, by row."""
+        return _core.mixture_assign(table, X, output, n_jobs)
+
+    # ---- starts ----------------------------------------------------------------------------
+
+    def _statistics(
+        self, table: _core.ScoreTable, block: RowBlock, rule: str, step: Step
+    ) -> Stats:
+        buffer = _core.mixture_e_step(
+            table,
+            self.config.covariance_type,
+            block.X,
+            block.weights,
+            None,
+            block.offset,
+            rule,
+            step.seed,
+            step.iteration,
+            step.n_jobs,
+        )
+        return Stats(self.layout, buffer)
+
+    def _start_statistics(self, blocks: Sequence[RowBlock], step: Step) -> Stats:
+        config = self.config
+        rule = "hard"
+        if self.start.means is not None:
+            centres = self.start.means - config.origin
+        elif self.start.init_params == "random":
+            centres = np.zeros((config.n_components, config.n_features))
+            rule = "random"
+        else:
+            centres = self._centres(blocks, step)
+        nearest = _native(config, "diag")
+        params = np.concatenate(
+            [
+                np.full(config.n_components, 1.0 / config.n_components),
+                centres.ravel(),
+                np.tile(config.metric, config.n_components),
+            ]
+        )
+        table = nearest.prepare("point", params)
+        stats = [self._statistics(table, block, rule, step) for block in blocks]
+        return sum(stats[1:], stats[0])
+
+    def _centres(self, blocks: Sequence[RowBlock], step: Step) -> NDArray[np.float64]:
+        """Return centres, relative to the origin, found on some of the rows."""
+        config = self.config
+        rng = np.random.Generator(np.random.Philox(key=step.seed))
+        rows, weights = _some_rows(blocks, _START_ROWS, rng)
+        scale = np.sqrt(config.metric)
+        points = (rows - config.origin) / scale
+        if self.start.init_params == "random_from_data":
+            chosen = rng.choice(
+                len(points), config.n_components, replace=len(points) < config.n_components
+            )
+            return points[chosen] * scale
+        lloyd = 100 if self.start.init_params == "kmeans" else 0
+        centres, _ = _core.kmeans_plusplus(points, weights, config.n_components, step.seed, lloyd)
+        return centres * scale
+
+
+def _native(config: GaussianConfig, covariance_type: str) -> _core.GaussianMixture:
+    """Return the native model; of another covariance type, without priors, as a ruler."""
+    prior = config.prior
+    own = covariance_type == config.covariance_type
+    return _core.GaussianMixture(
+        n_components=config.n_components,
+        n_features=config.n_features,
+        covariance_type=covariance_type,
+        weight_type=prior.weight_type if own else "equal",
+        weight_concentration=prior.weight_concentration,
+        mean_precision=prior.mean_precision if own else 0.0,
+        mean=prior.mean,
+        covariance_is_proper=own and prior.covariance_is_proper,
+        degrees_of_freedom=prior.degrees_of_freedom,
+        scale=np.ravel(prior.scale),
+        origin=config.origin,
+        column_scale=config.column_scale,
+        reg_covar=config.reg_covar,
+    )
+
+
+def _some_rows(
+    blocks: Sequence[RowBlock], limit: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return at most `limit` rows with their weights: one at random of each stretch of rows."""
+    total = sum(block.n for block in blocks)
+    rows = [block.X for block in blocks]
+    weights = [np.ones(block.n) if block.weights is None else block.weights for block in blocks]
+    if total <= limit:
+        if len(rows) == 1:
+            return rows[0].astype(np.float64, copy=False), weights[0]
+        return np.concatenate(rows).astype(np.float64), np.concatenate(weights)
+    edges = np.arange(limit + 1) * total // limit
+    chosen = edges[:-1] + (rng.random(limit) * np.diff(edges)).astype(np.int64)
+    starts = np.cumsum([0, *(block.n for block in blocks)])
+    parts = [
+        chosen[(chosen >= first) & (chosen < last)] - first
+        for first, last in zip(starts[:-1], starts[1:], strict=True)
+    ]
+    return (
+        np.concatenate([x[part] for x, part in zip(rows, parts, strict=True)]).astype(np.float64),
+        np.concatenate([w[part] for w, part in zip(weights, parts, strict=True)]),
+    )
+
+
+def _worst_rows(
+    model: GaussianMixture,
+    table: _core.ScoreTable,
+    blocks: Sequence[RowBlock],
+    count: int,
+    n_jobs: int,
+) -> NDArray[np.float64]:
+    """Return the `count` rows of positive weight that have the lowest log density."""
+    candidates = []
+    for block in blocks:
+        density = model.assign(table, block.X, "log_density", n_jobs)
+        if block.weights is not None:
+            density[block.weights <= 0] = np.inf
+        lowest = np.argsort(density, kind="stable")[:count]
+        candidates += [(density[row], block.X[row]) for row in lowest]
+    candidates.sort(key=lambda pair: pair[0])
+    rows = [row for _, row in candidates[:count]]
+    rows += [rows[-1]] * (count - len(rows))
+    return np.asarray(rows, dtype=np.float64)
+
