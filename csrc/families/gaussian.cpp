@@ -203,7 +203,10 @@ void Gaussian::mode(const double* counts, const double* sums, const double* scat
     double total = 0;
     for (std::size_t k = 0; k < K_; ++k) {
         total += counts[k];
-        if (!(counts[k] > 0)) continue;
+        // Under a shared covariance a proper prior ties an empty component's mean to Sigma, so the
+        // mean moves to its mode, m_0.
+        const bool moves = counts[k] > 0 || (shared() && prior_.mean_precision > 0);
+        if (!moves) continue;
         const double* mean = means.data() + k * D_;
         std::copy(mean, mean + D_, out.means + k * D_);
         if (shared()) continue;
