@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import nan
 from statistics import median
 
 from benchmarks.compare import Run
@@ -37,10 +38,11 @@ def rounds(measures: Mapping[str, Callable[[], float]], repeats: int) -> dict[st
     return {name: Sample(tuple(values)) for name, values in seconds.items()}
 
 
-def ratio(slow: Sample | Sequence[float], fast: Sample | Sequence[float]) -> Sample:
-    """Return the quotient within each round."""
-    pairs = zip(getattr(slow, "seconds", slow), getattr(fast, "seconds", fast), strict=True)
-    return Sample(tuple(a / b for a, b in pairs))
+def ratio(slow: Sample, fast: Sample) -> Sample:
+    """Return the quotient within each round; not a number where noise made a difference negative."""
+    if min(slow.seconds + fast.seconds) <= 0:
+        return Sample((nan,))
+    return Sample(tuple(a / b for a, b in zip(slow.seconds, fast.seconds, strict=True)))
 
 
 def iteration(run: Callable[[int], Run], target: float) -> tuple[Callable[[], float], Run, int]:

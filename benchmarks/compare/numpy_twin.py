@@ -30,8 +30,9 @@ def supports(workload: Workload) -> bool:
     return workload.inference != "hard-em"
 
 
-def twin(problem: Problem) -> Any:
-    """Return the reference model with the estimator's default priors and the fixed start."""
+def twin(problem: Problem) -> tuple[Any, Any]:
+    """Return the reference model with the estimator's default priors, and the fixed start."""
+    from vemfast import RowBlock, Step
     from vemfast.models.gaussian_config import GaussianConfig, Prior, Start
     from vemfast.reference.gaussian_mixture import GaussianMixture
 
@@ -50,8 +51,14 @@ def twin(problem: Problem) -> Any:
         scale=np.asarray(scale[covariance]) * proper,
     )
     config = GaussianConfig(k, d, covariance, prior, X.mean(axis=0), variances, 1e-6)
+    model = GaussianMixture(config)
     unit = problem.precisions  # the inverse of unit covariances is the same array
-    return GaussianMixture(config, Start("kmeans", problem.weights, problem.means, unit))
+    start = Start(weights=problem.weights, means=problem.means, covariances=unit).fill(None, config)
+    if proper:
+        step = Step("exact", "posterior")
+        stats = model.e_step(model.prepare(start), RowBlock(problem.X), step)
+        return model, model.update(start, stats, step)
+    return model, start
 
 
 @contextmanager
@@ -59,8 +66,8 @@ def runner(problem: Problem, threads: int, options: Options) -> Iterator[Callabl
     """Let the engine thread over blocks, with one BLAS thread in each."""
     import vemfast
 
-    model = twin(problem)
-    how = {"inference": problem.workload.inference, "tol": 0.0, "n_jobs": threads}
+    model, begin = twin(problem)
+    how = {"inference": problem.workload.inference, "params": begin, "tol": 0.0, "n_jobs": threads}
 
     def run(iterations: int) -> Run:
         with warnings.catch_warnings(), threadpool_limits(1, user_api="blas"):
