@@ -115,3 +115,20 @@ def describe(threads: int, packages: Sequence[str] = PACKAGES) -> dict[str, Any]
         "threads": threads,
         "gflops": rates(threads),
     }
+
+
+def preamble(machine: dict[str, Any]) -> str:
+    """Put the record into words."""
+    rates = {name: f"{value:.0f}" for name, value in machine["gflops"].items()}
+    versions = ", ".join(f"{name} {v}" for name, v in machine["versions"].items())
+    core = ", ".join(f"{name} {value}" for name, value in machine["vemfast"].items())
+    return (
+        f"{machine['processor']}, {machine['cores']} cores ({machine['vectors']}), "
+        f"{machine['threads']} threads. Python {machine['python']}, {versions}. "
+        f"BLAS: {'; '.join(machine['blas'])}. Core: {core or 'absent'}. "
+        f"Load at the start {machine['load']:.2f}.\n\n"
+        "Matrix product of 2,048 x 2,048, median GFLOP/s by threads: "
+        + ", ".join(f"{name} {rate}" for name, rate in rates.items())
+        + ".\n\nAll times are seconds, the median of interleaved rounds [least, most]; a ratio is "
+        "the median of the rounds' ratios."
+    )

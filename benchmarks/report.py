@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from math import isnan
 from typing import Any
 
 from benchmarks.compare import load
+from benchmarks.machine import preamble
 from benchmarks.timing import Sample, ratio
 
 Record = dict[str, Any]
@@ -26,12 +28,16 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def asked(value: float, least: float | None, form: str = "{:.3g}") -> str:
     """`value`, and whether it is at least `least` where something was asked."""
     text = form.format(value)
+    if isnan(value):
+        return "too noisy"
     if least is None:
         return text
     return f"{text} (asked {form.format(least)}: {'met' if value >= least else '**not met**'})"
 
 
 def at_most(value: float, most: float) -> str:
+    if isnan(value):
+        return "too noisy"
     return f"{value:.3g} (asked at most {most:g}: {'met' if value <= most else '**not met**'})"
 
 
@@ -158,22 +164,6 @@ def threads(records: Sequence[Record], machine: Record) -> str:
     return table(["", "one thread", "all threads", "times"], rows)
 
 
-def preamble(machine: Record) -> str:
-    rates = {name: f"{value:.0f}" for name, value in machine["gflops"].items()}
-    versions = ", ".join(f"{name} {v}" for name, v in machine["versions"].items())
-    core = ", ".join(f"{name} {value}" for name, value in machine["vemfast"].items())
-    return (
-        f"{machine['processor']}, {machine['cores']} cores ({machine['vectors']}), "
-        f"{machine['threads']} threads. Python {machine['python']}, {versions}. "
-        f"BLAS: {'; '.join(machine['blas'])}. Core: {core or 'absent'}. "
-        f"Load at the start {machine['load']:.2f}.\n\n"
-        "Matrix product of 2,048 x 2,048, median GFLOP/s by threads: "
-        + ", ".join(f"{name} {rate}" for name, rate in rates.items())
-        + ".\n\nAll times are seconds, the median of interleaved rounds [least, most]; a ratio is "
-        "the median of the rounds' ratios."
-    )
-
-
 def disagreements(records: Sequence[Record]) -> str:
     """List peers whose means differ after one update from the same start, and failures."""
     lines = [
@@ -205,7 +195,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Sequence[Record], Record], str]], ...]
 def markdown(records: Sequence[Record]) -> str:
     """Render one run's records, the first of which describes the machine."""
     machine = records[0]
-    parts = ["# Gaussian mixtures", preamble(machine)]
+    parts = ["# Gaussian mixtures", preamble(records[0])]
     if any(r["section"] == "iteration" and r["scale"] < 1 for r in records[1:]):
         parts += ["**A quick try on a share of the rows: what is asked holds for all of them.**"]
     for section, title, render in SECTIONS:

@@ -39,7 +39,7 @@ def rounds(measures: Mapping[str, Callable[[], float]], repeats: int) -> dict[st
 
 
 def ratio(slow: Sample, fast: Sample) -> Sample:
-    """Return the quotient within each round; not a number where noise made a difference negative."""
+    """Return the quotient within each round; not a number where noise made one negative."""
     if min(slow.seconds + fast.seconds) <= 0:
         return Sample((nan,))
     return Sample(tuple(a / b for a, b in zip(slow.seconds, fast.seconds, strict=True)))
