@@ -1,7 +1,6 @@
 from typing import Any
 
 __version__: str
-__file__: str
 
 # bind_config.cpp
 def build_info() -> dict[str, Any]: ...

@@ -1,6 +1,7 @@
 // How a binding calls the core: without the GIL, and open to Ctrl-C.
 #pragma once
 
+#include <type_traits>
 #include <utility>
 
 #include "bindings/bind.hpp"
@@ -21,12 +22,18 @@ void warn_if_threads_lost();
 template <class Compute>
 auto call_native(Compute&& compute) {
     const Poll poll = signal_pending;
-    auto result = [&] {
-        const py::gil_scoped_release without_gil;
+    const auto without_gil = [&] {
+        const py::gil_scoped_release released;
         return std::forward<Compute>(compute)(poll);
-    }();
-    warn_if_threads_lost();
-    return result;
+    };
+    if constexpr (std::is_void_v<decltype(without_gil())>) {
+        without_gil();
+        warn_if_threads_lost();
+    } else {
+        const auto result = without_gil();
+        warn_if_threads_lost();
+        return result;
+    }
 }
 
 }  // namespace vemfast::bindings
