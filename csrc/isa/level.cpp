@@ -4,6 +4,7 @@
 // and an old processor could be sent into code that it does not have.
 #include "isa/table.hpp"
 #include "kernels/mixture_entry.hpp"
+#include "kernels/special_entry.hpp"
 
 #define VEMFAST_QUOTE_(x) #x
 #define VEMFAST_QUOTE(x) VEMFAST_QUOTE_(x)
@@ -16,6 +17,7 @@ constinit const KernelTable kernel_table{
     .level = VEMFAST_QUOTE(VEMFAST_LEVEL),
     .vector_bytes = VEMFAST_VECTOR_BYTES,
     .mixture = mixture_kernels(),
+    .special = special_kernels(),
 };
 
 }  // namespace vemfast::VEMFAST_LEVEL

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "isa/mixture_kernels.hpp"
+#include "isa/special_kernels.hpp"
 
 namespace vemfast {
 
@@ -13,6 +14,7 @@ struct KernelTable {
     const char* level;  // "v2", "v3", "v4" or "base"
     int vector_bytes;   // width of the level's vector registers
     MixtureKernels mixture;
+    SpecialKernels special;
 };
 
 }  // namespace vemfast

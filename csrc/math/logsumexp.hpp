@@ -1,4 +1,4 @@
-// log(sum_k exp(s_k)) for vectors, without overflow: the largest s_k is taken out of the sum.
+// log(sum_i exp(s_i)) of an array, without overflow: the largest s_i is taken out of the sum.
 #pragma once
 
 #include "exp.hpp"
@@ -8,21 +8,38 @@
 namespace vemfast::VEMFAST_LEVEL {
 namespace {
 
-// Lane by lane over the `count` >= 1 vectors at s, s + stride, s + 2 stride, ... NaN if any is
-// NaN, otherwise inf if any is inf; -inf if all are -inf.
+// The first NaN of the array, `otherwise` where there is none.
 template <class T>
-inline Vec<T> vlogsumexp(const T* s, std::size_t stride, std::size_t count) {
-    Vec<T> largest = load<T>(s);
-    for (std::size_t k = 1; k < count; ++k) largest = max<T>(largest, load<T>(s + k * stride));
-    const Vec<T> zero = splat<T>(0);
-    const auto is_infinite = largest - largest != zero;  // or NaN
-    const Vec<T> anchor = select<T>(is_infinite, zero, largest);
-    Vec<T> total = zero;
-    for (std::size_t k = 0; k < count; ++k)
-        total += vexp_nonpositive<T>(load<T>(s + k * stride) - anchor);
-    // An infinite maximum is the answer, plus the NaN that only the sum may have seen.
-    const Vec<T> infinite = select<T>(total == total, largest, total);
-    return select<T>(is_infinite, infinite, anchor + vlog<T>(total));
+inline T first_nan(const T* s, std::size_t n, T otherwise) {
+    for (std::size_t i = 0; i < n; ++i) {
+        if (s[i] != s[i])
+            return s[i];
+    }
+    return otherwise;
+}
+
+// Over the n >= 1 numbers at s. NaN if any is NaN, otherwise inf if any is inf; -inf if all are
+// -inf. The sum runs over the lanes of one vector and is closed by the fixed tree. (A maximum may
+// drop a NaN; the sum cannot, so only an infinite maximum needs a second look.)
+template <class T>
+inline T logsumexp(const T* s, std::size_t n) {
+    constexpr T kLowest = -static_cast<T>(__builtin_inf());
+    constexpr std::size_t kStep = kLanes<T>;
+    const std::size_t whole = n - n % kStep;
+    const Vec<T> tail = load_partial<T>(s + whole, n - whole, kLowest);
+    Vec<T> maxima = tail;
+    for (std::size_t i = 0; i < whole; i += kStep)
+        maxima = max<T>(maxima, load<T>(s + i));
+    T largest = maxima[0];
+    for (std::size_t lane = 1; lane < kStep; ++lane)
+        largest = largest > maxima[lane] ? largest : maxima[lane];
+    if (!(largest - largest == 0))
+        return first_nan(s, n, largest);
+    const Vec<T> anchor = splat<T>(largest);
+    Vec<T> total = vexp_nonpositive<T>(tail - anchor);
+    for (std::size_t i = 0; i < whole; i += kStep)
+        total += vexp_nonpositive<T>(load<T>(s + i) - anchor);
+    return largest + vlog<T>(splat<T>(horizontal_sum<T>(total)))[0];
 }
 
 }  // namespace

@@ -32,7 +32,8 @@ inline BitVec<double> multiply_low(BitVec<double> a, BitVec<double> b) {
 inline Vec<double> philox_uniforms(std::uint64_t seed, std::uint32_t iteration,
                                    std::uint64_t first_row, std::uint32_t stream) {
     BitVec<double> row = splat_bits<double>(first_row);
-    for (std::size_t lane = 0; lane < kLanes<double>; ++lane) row[lane] += lane;
+    for (std::size_t lane = 0; lane < kLanes<double>; ++lane)
+        row[lane] += lane;
     BitVec<double> c0 = row, c1 = row >> 32;
     BitVec<double> c2 = splat_bits<double>(iteration), c3 = splat_bits<double>(stream);
     std::uint32_t low = static_cast<std::uint32_t>(seed);

@@ -77,8 +77,10 @@ inline void store(T* to, Vec<T> v) {
 template <class T>
 inline Vec<T> load_partial(const T* from, std::size_t count, T fill) {
     T lanes[kLanes<T>];
-    for (std::size_t i = 0; i < kLanes<T>; ++i) lanes[i] = fill;
-    for (std::size_t i = 0; i < count; ++i) lanes[i] = from[i];
+    for (std::size_t i = 0; i < kLanes<T>; ++i)
+        lanes[i] = fill;
+    for (std::size_t i = 0; i < count; ++i)
+        lanes[i] = from[i];
     return load<T>(lanes);
 }
 
@@ -86,7 +88,8 @@ template <class T>
 inline void store_partial(T* to, Vec<T> v, std::size_t count) {
     T lanes[kLanes<T>];
     store<T>(lanes, v);
-    for (std::size_t i = 0; i < count; ++i) to[i] = lanes[i];
+    for (std::size_t i = 0; i < count; ++i)
+        to[i] = lanes[i];
 }
 
 // ---- element-wise ----------------------------------------------------------------------------
@@ -178,8 +181,10 @@ template <class T, int N>
 inline Vec<T> polynomial(Vec<T> x, Vec<T> x2, const T (&c)[N]) {
     constexpr int kEven = (N - 1) / 2 * 2, kOdd = N / 2 * 2 - 1;
     Vec<T> even = splat<T>(c[kEven]), odd = splat<T>(c[kOdd]);
-    for (int i = kEven - 2; i >= 0; i -= 2) even = mul_add<T>(even, x2, splat<T>(c[i]));
-    for (int i = kOdd - 2; i >= 1; i -= 2) odd = mul_add<T>(odd, x2, splat<T>(c[i]));
+    for (int i = kEven - 2; i >= 0; i -= 2)
+        even = mul_add<T>(even, x2, splat<T>(c[i]));
+    for (int i = kOdd - 2; i >= 1; i -= 2)
+        odd = mul_add<T>(odd, x2, splat<T>(c[i]));
     return mul_add<T>(odd, x, even);
 }
 
@@ -230,7 +235,9 @@ inline Vec<double> load_double(const float* from) {
     return widen(v);
 }
 
-inline Vec<double> load_double(const double* from) { return load<double>(from); }
+inline Vec<double> load_double(const double* from) {
+    return load<double>(from);
+}
 
 // Rounded to float: `low` in the first half of the lanes, `high` in the second.
 inline Vec<float> narrow(Vec<double> low, Vec<double> high) {
@@ -254,13 +261,15 @@ inline Vec<float> narrow(Vec<double> low, Vec<double> high) {
 
 template <int Stage>
 inline Vec<float> stage_even(Vec<float> a, Vec<float> b) {
-    if constexpr (Stage == 0) return __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    if constexpr (Stage == 0)
+        return __builtin_shufflevector(a, b, 0, 4, 1, 5);
     return __builtin_shufflevector(a, b, 0, 1, 4, 5);
 }
 
 template <int Stage>
 inline Vec<float> stage_odd(Vec<float> a, Vec<float> b) {
-    if constexpr (Stage == 0) return __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    if constexpr (Stage == 0)
+        return __builtin_shufflevector(a, b, 2, 6, 3, 7);
     return __builtin_shufflevector(a, b, 2, 3, 6, 7);
 }
 
@@ -278,27 +287,33 @@ inline Vec<double> stage_odd(Vec<double> a, Vec<double> b) {
 
 template <int Stage>
 inline Vec<float> stage_even(Vec<float> a, Vec<float> b) {
-    if constexpr (Stage == 0) return __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13);
-    if constexpr (Stage == 1) return __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
+    if constexpr (Stage == 0)
+        return __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13);
+    if constexpr (Stage == 1)
+        return __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
     return __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11);
 }
 
 template <int Stage>
 inline Vec<float> stage_odd(Vec<float> a, Vec<float> b) {
-    if constexpr (Stage == 0) return __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
-    if constexpr (Stage == 1) return __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+    if constexpr (Stage == 0)
+        return __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
+    if constexpr (Stage == 1)
+        return __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
     return __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
 }
 
 template <int Stage>
 inline Vec<double> stage_even(Vec<double> a, Vec<double> b) {
-    if constexpr (Stage == 0) return __builtin_shufflevector(a, b, 0, 4, 2, 6);
+    if constexpr (Stage == 0)
+        return __builtin_shufflevector(a, b, 0, 4, 2, 6);
     return __builtin_shufflevector(a, b, 0, 1, 4, 5);
 }
 
 template <int Stage>
 inline Vec<double> stage_odd(Vec<double> a, Vec<double> b) {
-    if constexpr (Stage == 0) return __builtin_shufflevector(a, b, 1, 5, 3, 7);
+    if constexpr (Stage == 0)
+        return __builtin_shufflevector(a, b, 1, 5, 3, 7);
     return __builtin_shufflevector(a, b, 2, 3, 6, 7);
 }
 
@@ -329,13 +344,15 @@ inline Vec<float> stage_odd(Vec<float> a, Vec<float> b) {
 
 template <int Stage>
 inline Vec<double> stage_even(Vec<double> a, Vec<double> b) {
-    if constexpr (Stage == 0) return __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14);
+    if constexpr (Stage == 0)
+        return __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14);
     return __builtin_shufflevector(a, b, 0, 1, 4, 5, 8, 9, 12, 13);
 }
 
 template <int Stage>
 inline Vec<double> stage_odd(Vec<double> a, Vec<double> b) {
-    if constexpr (Stage == 0) return __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15);
+    if constexpr (Stage == 0)
+        return __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15);
     return __builtin_shufflevector(a, b, 2, 3, 6, 7, 10, 11, 14, 15);
 }
 
@@ -369,9 +386,12 @@ inline Vec<T> reduce_lanes(Vec<T>* vectors) {
 template <class T>
 inline T horizontal_sum(Vec<T> v) {
     v = reduce_pair<0>(v, v);
-    if constexpr (kLanes<T> > 2) v = reduce_pair<1>(v, v);
-    if constexpr (kLanes<T> > 4) v = reduce_pair<2>(v, v);
-    if constexpr (kLanes<T> > 8) v = reduce_pair<3>(v, v);
+    if constexpr (kLanes<T> > 2)
+        v = reduce_pair<1>(v, v);
+    if constexpr (kLanes<T> > 4)
+        v = reduce_pair<2>(v, v);
+    if constexpr (kLanes<T> > 8)
+        v = reduce_pair<3>(v, v);
     return v[0];
 }
 

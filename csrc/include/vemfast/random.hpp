@@ -92,14 +92,16 @@ class Stream {
 
     // Gamma of shape a > 0 and scale 1. A tiny shape underflows to 0: see log_gamma_draw.
     double gamma(double shape) {
-        if (shape >= 1.0) return gamma_at_least_one(shape);
+        if (shape >= 1.0)
+            return gamma_at_least_one(shape);
         const double larger = gamma_at_least_one(shape + 1.0);
         return larger * std::pow(uniform(), 1.0 / shape);
     }
 
     // The logarithm of the draw that gamma(shape) would make, finite for any shape > 1e-300.
     double log_gamma_draw(double shape) {
-        if (shape >= 1.0) return std::log(gamma_at_least_one(shape));
+        if (shape >= 1.0)
+            return std::log(gamma_at_least_one(shape));
         const double larger = gamma_at_least_one(shape + 1.0);
         return std::log(larger) + std::log(uniform()) / shape;
     }
@@ -109,11 +111,14 @@ class Stream {
     // A point of the simplex, from the gammas in order of k. In logarithms, so that concentrations
     // of any size give numbers that sum to one and never 0/0. `out` may be `concentration`.
     void dirichlet(const double* concentration, std::size_t size, double* out) {
-        for (std::size_t k = 0; k < size; ++k) out[k] = log_gamma_draw(concentration[k]);
+        for (std::size_t k = 0; k < size; ++k)
+            out[k] = log_gamma_draw(concentration[k]);
         const double largest = *std::max_element(out, out + size);
         double total = 0.0;
-        for (std::size_t k = 0; k < size; ++k) total += out[k] = std::exp(out[k] - largest);
-        for (std::size_t k = 0; k < size; ++k) out[k] /= total;
+        for (std::size_t k = 0; k < size; ++k)
+            total += out[k] = std::exp(out[k] - largest);
+        for (std::size_t k = 0; k < size; ++k)
+            out[k] /= total;
     }
 
   private:
@@ -124,12 +129,15 @@ class Stream {
         for (;;) {
             const double x = normal();
             const double root = 1.0 + c * x;
-            if (root <= 0.0) continue;
+            if (root <= 0.0)
+                continue;
             const double v = root * root * root;
             const double u = uniform();
             const double x2 = x * x;
-            if (u < 1.0 - 0.0331 * x2 * x2) return d * v;
-            if (std::log(u) < 0.5 * x2 + d * (1.0 - v + std::log(v))) return d * v;
+            if (u < 1.0 - 0.0331 * x2 * x2)
+                return d * v;
+            if (std::log(u) < 0.5 * x2 + d * (1.0 - v + std::log(v)))
+                return d * v;
         }
     }
 

@@ -28,9 +28,12 @@ inline double lgamma(double x) {
 //     psi(w + 1/2) = log w - sum_{n >= 1} B_2n(1/2)/(2 n w^2n),
 // of which w >= 7.5 needs nine terms. Error at most 5 eps of max(1, |psi(x)|).
 inline double digamma(double x) {
-    if (!(x >= 0.0)) return std::numeric_limits<double>::quiet_NaN();
-    if (x == 0.0) return -std::numeric_limits<double>::infinity();
-    if (std::isinf(x)) return x;
+    if (!(x >= 0.0))
+        return std::numeric_limits<double>::quiet_NaN();
+    if (x == 0.0)
+        return -std::numeric_limits<double>::infinity();
+    if (std::isinf(x))
+        return x;
     double sum = 0.0;
     double reciprocal = 0.0;
     double w = x - 0.5;
@@ -38,8 +41,10 @@ inline double digamma(double x) {
         constexpr double kProduct[] = {5040, 13068, 13132, 6769, 1960, 322, 28, 1};
         double product = 0.0;
         double slope = 0.0;
-        for (int n = 7; n >= 0; --n) product = product * x + kProduct[n];
-        for (int n = 7; n >= 1; --n) slope = slope * x + n * kProduct[n];
+        for (int n = 7; n >= 0; --n)
+            product = product * x + kProduct[n];
+        for (int n = 7; n >= 1; --n)
+            slope = slope * x + n * kProduct[n];
         sum = slope / product;
         reciprocal = 1.0 / x;
         w = x + 7.5;
@@ -56,7 +61,8 @@ inline double digamma(double x) {
     const double inverse = 1.0 / w;
     const double t = inverse * inverse;
     double series = 0.0;
-    for (int n = 8; n >= 0; --n) series = series * t + kSeries[n];
+    for (int n = 8; n >= 0; --n)
+        series = series * t + kSeries[n];
     return (std::log(w) + (t * series - sum)) - reciprocal;
 }
 
@@ -64,14 +70,16 @@ inline double digamma(double x) {
 // dimension (dimension - 1)/4 log pi + sum_i log Gamma(x - i/2), 0 <= i < dimension.
 inline double multivariate_lgamma(double x, int dimension) {
     double sum = 0.25 * dimension * (dimension - 1) * std::log(std::numbers::pi);
-    for (int i = 0; i < dimension; ++i) sum += lgamma(x - 0.5 * i);
+    for (int i = 0; i < dimension; ++i)
+        sum += lgamma(x - 0.5 * i);
     return sum;
 }
 
 // Its derivative: the sum of digamma(x - i/2), 0 <= i < dimension.
 inline double multivariate_digamma(double x, int dimension) {
     double sum = 0.0;
-    for (int i = 0; i < dimension; ++i) sum += digamma(x - 0.5 * i);
+    for (int i = 0; i < dimension; ++i)
+        sum += digamma(x - 0.5 * i);
     return sum;
 }
 
