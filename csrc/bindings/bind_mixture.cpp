@@ -237,6 +237,12 @@ void bind_mixture(py::module_& m) {
                                     out.mutable_data());
                  return out;
              })
+        .def("precision_factors",
+             [](const GaussianMixture& model, const Vector& params) {
+                 const std::vector<double> factors = model.precision_factors(
+                     sized(params, model.params_size(Kind::point), "params"));
+                 return Vector(static_cast<py::ssize_t>(factors.size()), factors.data());
+             })
         .def("at_edge", [](const GaussianMixture& model, const Vector& params) {
             return model.at_edge(sized(params, model.params_size(Kind::point), "params"));
         });

@@ -263,7 +263,7 @@ inline void score_diag_student_chunk(const GaussianScores<T>& table, const T* x,
     Vec<T> total[kChunkVectors] = {};
     for (std::size_t i = 0; i < D; ++i) {
         const Vec<T> f = splat<T>(table.factor[k * D + i]);
-        const Vec<T> b = splat<T>(table.shift[k * D + i]);
+        const Vec<T> b = splat<T>(-table.shift[k * D + i]);
 #pragma GCC unroll 8
         for (int r = 0; r < kChunkVectors; ++r) {
             const Vec<T> t = mul_add<T>(f, load<T>(x + i * ld + r * kLanes<T>), b);

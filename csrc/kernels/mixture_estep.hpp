@@ -235,8 +235,12 @@ static void mixture_assign(const MixtureTask<T>& task, std::size_t first, std::s
         if (out.responsibilities == nullptr && out.log_density == nullptr) continue;
         local_exact<T>(space.s, space.ld, K, space.w, n_padded, space.density);
         if (out.log_density != nullptr) {
+            // A capped square means that the row is farther than the type can say.
+            constexpr T kUnreachable = -kLargestSquare<T> / 4;
             for (std::size_t r = 0; r < n; ++r)
-                out.log_density[row + r] = static_cast<double>(space.density[r]);
+                out.log_density[row + r] = space.density[r] > kUnreachable
+                                               ? static_cast<double>(space.density[r])
+                                               : -static_cast<double>(__builtin_inf());
         }
         if (out.responsibilities != nullptr) {
             for (std::size_t r = 0; r < n; ++r) {

@@ -213,6 +213,14 @@ double GaussianMixture::expected_log_joint(Kind kind, const double* params,
     return total;
 }
 
+std::vector<double> GaussianMixture::precision_factors(const double* point) const {
+    std::vector<double> out = components_.factors(fields(Kind::point, point), false).factor;
+    if (!components_.matrix() && covariance() != Covariance::diag) {
+        for (double& precision : out) precision = std::sqrt(precision);
+    }
+    return out;
+}
+
 void GaussianMixture::mean_weights(const double* posterior, double* out) const {
     weights_.mean(posterior, out);
 }

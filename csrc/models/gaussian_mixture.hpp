@@ -81,6 +81,10 @@ class VEMFAST_API GaussianMixture {
     // <statistics, natural parameters>.
     double expected_log_joint(Kind kind, const double* params, const double* stats) const;
 
+    // The precisions' lower triangular factors F (Lambda = F^T F) of a point, in the shape of its
+    // covariances; diagonals and spherical precisions as their roots.
+    std::vector<double> precision_factors(const double* point) const;
+
     // E[weights] of a posterior.
     void mean_weights(const double* posterior, double* out) const;
 

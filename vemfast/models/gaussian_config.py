@@ -77,6 +77,12 @@ class GaussianConfig:
         return self.covariance_type in ("tied", "tied-spherical")
 
     @property
+    def work_per_row(self) -> int:
+        """Multiply-adds of one E-step, a row and component."""
+        D = self.n_features
+        return D * D + 3 * D if self.covariance_type in ("full", "tied") else 4 * D
+
+    @property
     def metric(self) -> Array:
         """Squared unit of each feature in which a start measures distance."""
         if self.covariance_type in ("spherical", "tied-spherical"):

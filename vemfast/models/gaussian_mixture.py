@@ -8,6 +8,7 @@ keeps the configuration, and chooses starts. Its plain NumPy twin is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -167,18 +168,19 @@ class GaussianMixture(Model):
             return params["weights"].copy()
         return self._core.mean_weights(params.buffer)
 
+    def precision_factors(self, params: Params) -> NDArray[np.float64]:
+        """Return F of each covariance of a point, Lambda = F^T F, in the covariances' shape."""
+        factors = self._core.precision_factors(params.buffer)
+        return factors.reshape(self.config.covariance_shape)
+
     @staticmethod
-    def assign(
-        table: _core.ScoreTable, X: NDArray[Any], output: str, n_jobs: int
-    ) -> NDArray[Any]:
+    def assign(table: _core.ScoreTable, X: NDArray[Any], output: str, n_jobs: int) -> NDArray[Any]:
         """Return "labels", "responsibilities", "log_density" or "scores" of rows, by row."""
         return _core.mixture_assign(table, X, output, n_jobs)
 
     # ---- starts ----------------------------------------------------------------------------
 
-    def _statistics(
-        self, table: _core.ScoreTable, block: RowBlock, rule: str, step: Step
-    ) -> Stats:
+    def _statistics(self, table: _core.ScoreTable, block: RowBlock, rule: str, step: Step) -> Stats:
         buffer = _core.mixture_e_step(
             table,
             self.config.covariance_type,
@@ -269,7 +271,7 @@ def _some_rows(
     starts = np.cumsum([0, *(block.n for block in blocks)])
     parts = [
         chosen[(chosen >= first) & (chosen < last)] - first
-        for first, last in zip(starts[:-1], starts[1:], strict=True)
+        for first, last in pairwise(starts)
     ]
     return (
         np.concatenate([x[part] for x, part in zip(rows, parts, strict=True)]).astype(np.float64),
@@ -296,4 +298,3 @@ def _worst_rows(
     rows = [row for _, row in candidates[:count]]
     rows += [rows[-1]] * (count - len(rows))
     return np.asarray(rows, dtype=np.float64)
-

@@ -1,0 +1,10 @@
+"""The scikit-learn face: one file a group of estimators, no mathematics.
+
+An estimator stores its parameters, validates them and the data, asks the engine for a fit, and
+names the fitted attributes. May import every other layer; nothing imports it but the package, the
+command line and `vemfast.ladder`.
+"""
+
+from vemfast.estimators.gaussian_mixture import GaussianMixture, PosteriorDraws
+
+__all__ = ["GaussianMixture", "PosteriorDraws"]

@@ -1,0 +1,241 @@
+"""Between the parameters of a Gaussian mixture and the arrays that users see.
+
+Users see the data's own coordinates and scikit-learn's shapes; models compute about an origin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vemfast import _core
+from vemfast.models.gaussian_config import GaussianConfig, Prior
+from vemfast.models.gaussian_mixture import GaussianMixture
+from vemfast.stats import Params
+
+__all__ = [
+    "attributes",
+    "check_means",
+    "check_precisions",
+    "check_weights",
+    "draw_tables",
+    "draws",
+    "from_point",
+    "from_posterior",
+    "point",
+    "sample",
+]
+
+Array = NDArray[np.float64]
+
+
+# ---- starts that the user gives ----------------------------------------------------------------
+
+
+def _given(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
+    array = np.array(value, dtype=np.float64)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}; got {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite")
+    return array
+
+
+def check_weights(value: ArrayLike | None, config: GaussianConfig) -> Array | None:
+    """Return `weights_init` as an array that sums to one."""
+    if value is None:
+        return None
+    weights = _given("weights_init", value, (config.n_components,))
+    if (weights < 0).any():
+        raise ValueError(f"weights_init must be >= 0; got {weights.min()} among them")
+    total = weights.sum()
+    if abs(total - 1.0) > 1e-6:
+        raise ValueError(f"weights_init must sum to 1; it sums to {total}")
+    if config.prior.weight_type == "equal" and np.ptp(weights) > 1e-12:
+        raise ValueError("weights_init differs from 1 / n_components, but equal_weights=True")
+    return weights / total
+
+
+def check_means(value: ArrayLike | None, config: GaussianConfig) -> Array | None:
+    """Return `means_init` as an array."""
+    if value is None:
+        return None
+    return _given("means_init", value, (config.n_components, config.n_features))
+
+
+def check_precisions(value: ArrayLike | None, config: GaussianConfig) -> Array | None:
+    """Return the covariances that `precisions_init` means."""
+    if value is None:
+        return None
+    precisions = _given("precisions_init", value, config.covariance_shape)
+    if config.covariance_type not in ("full", "tied"):
+        if (precisions <= 0).any():
+            raise ValueError(f"precisions_init must be > 0; got {precisions.min()} among them")
+        return np.asarray(1.0 / precisions)
+    matrices = precisions.reshape(-1, config.n_features, config.n_features)
+    for k, matrix in enumerate(matrices):
+        symmetric = np.allclose(matrix, matrix.T, rtol=1e-6, atol=0)
+        if not symmetric or np.linalg.eigvalsh(matrix)[0] <= 0:
+            raise ValueError(
+                f"precisions_init must be symmetric and positive definite; matrix {k} is not"
+            )
+    inverse = np.linalg.inv(matrices)
+    inverse = 0.5 * (inverse + inverse.transpose(0, 2, 1))
+    return np.asarray(inverse.reshape(config.covariance_shape))
+
+
+# ---- fitted attributes -----------------------------------------------------------------------
+
+
+def attributes(model: GaussianMixture, params: Params) -> dict[str, Any]:
+    """Return the fitted attributes that describe the parameters."""
+    config = model.config
+    out: dict[str, Any] = {"origin_": config.origin}
+    if params.kind == "posterior":
+        freedom = params["degrees_of_freedom"]
+        scale = params["scale"]
+        extra = scale.ndim - freedom.ndim
+        covariances = scale / freedom.reshape(freedom.shape + (1,) * extra)
+        concentration = params["concentration"]
+        sticks = concentration.ndim == 2
+        out["weight_concentration_"] = tuple(concentration) if sticks else concentration
+        out["mean_precision_"] = params["mean_precision"]
+        out["degrees_of_freedom_"] = freedom
+        weights = model.mean_weights(params)
+        centred = params["means"]
+        shown = point(config, weights, centred + config.origin, covariances)
+    else:
+        weights, covariances, shown = params["weights"], params["covariances"], params
+        centred = params["means"]
+    out["weights_"] = weights
+    out["means_"] = centred + config.origin
+    out["covariances_"] = covariances
+    factors = model.precision_factors(shown)
+    if config.covariance_type in ("full", "tied"):
+        out["precisions_cholesky_"] = factors.swapaxes(-1, -2)
+        out["precisions_"] = out["precisions_cholesky_"] @ factors
+    else:
+        out["precisions_cholesky_"] = factors
+        out["precisions_"] = factors**2
+    return out
+
+
+def draws(model: GaussianMixture, results: Sequence[Any]) -> dict[str, Array]:
+    """Return the kept draws of all chains, in the shapes of `PosteriorDraws`."""
+    n_draws = min(len(result.draws) for result in results)  # fewer where chains were interrupted
+    chains = [result.draws[:n_draws] for result in results]
+    log_joint = np.array([result.draw_objectives[:n_draws] for result in results])
+    log_prior = np.array([[model.global_term(draw) for draw in chain] for chain in chains])
+
+    def stacked(name: str) -> Array:
+        return np.array([[draw[name] for draw in chain] for chain in chains])
+
+    return {
+        "weights": stacked("weights"),
+        "means": stacked("means") + model.config.origin if n_draws else stacked("means"),
+        "covariances": stacked("covariances"),
+        "log_joint": log_joint,
+        "log_likelihood": log_joint - log_prior,
+    }
+
+
+# ---- and back ------------------------------------------------------------------------------------
+
+
+def _bare(covariance_type: str, origin: Array, n_components: int, weight_type: str) -> Any:
+    """Return a model that can only score: without priors and without a data scale."""
+    D = origin.size
+    prior = Prior(weight_type, 1.0, 0.0, np.zeros(D), False, 0.0, np.zeros(()))
+    return GaussianMixture(
+        GaussianConfig(n_components, D, covariance_type, prior, origin, np.ones(D), reg_covar=0.0)
+    )
+
+
+def point(config: GaussianConfig, weights: Array, means: Array, covariances: Array) -> Params:
+    """Return a point from arrays in the data's coordinates."""
+    params = Params(config.params_layout("point"), "point")
+    params["weights"] = weights
+    params["means"] = means - config.origin
+    params["covariances"] = covariances
+    return params
+
+
+def from_point(
+    covariance_type: str, origin: Array, weights: Array, means: Array, covariances: Array
+) -> tuple[GaussianMixture, Params]:
+    """Return a model and a point made from fitted attributes."""
+    model = _bare(covariance_type, origin, len(weights), "flat")
+    return model, point(model.config, weights, means, covariances)
+
+
+def from_posterior(
+    covariance_type: str,
+    origin: Array,
+    weight_type: str,
+    concentration: Any,
+    means: Array,
+    mean_precision: Array,
+    degrees_of_freedom: Array,
+    covariances: Array,
+) -> tuple[GaussianMixture, Params]:
+    """Return a model and a posterior made from fitted attributes."""
+    model = _bare(covariance_type, origin, len(means), weight_type)
+    params = Params(model.config.params_layout("posterior"), "posterior")
+    params["concentration"] = np.asarray(concentration)
+    params["means"] = means - origin
+    params["mean_precision"] = mean_precision
+    params["degrees_of_freedom"] = degrees_of_freedom
+    extra = covariances.ndim - degrees_of_freedom.ndim
+    params["scale"] = covariances * degrees_of_freedom.reshape(
+        degrees_of_freedom.shape + (1,) * extra
+    )
+    return model, params
+
+
+def draw_tables(model: GaussianMixture, posterior: Any) -> list[_core.ScoreTable]:
+    """Return the score table of every kept draw."""
+    n_chains, n_draws = posterior.log_joint.shape
+    return [
+        model.prepare(
+            point(
+                model.config,
+                posterior.weights[c, d],
+                posterior.means[c, d],
+                posterior.covariances[c, d],
+            )
+        )
+        for c in range(n_chains)
+        for d in range(n_draws)
+    ]
+
+
+def sample(
+    config: GaussianConfig,
+    weights: Array,
+    means: Array,
+    covariances: Array,
+    n: int,
+    rng: np.random.Generator,
+) -> tuple[Array, NDArray[np.int64]]:
+    """Draw rows and their components."""
+    counts = rng.multinomial(n, weights / weights.sum())
+    labels = np.repeat(np.arange(config.n_components), counts)
+    noise = rng.standard_normal((n, config.n_features))
+    if config.covariance_type in ("full", "tied"):
+        roots = np.linalg.cholesky(
+            np.broadcast_to(
+                covariances, (config.n_components, config.n_features, config.n_features)
+            )
+        )
+        ends = np.cumsum(counts)
+        for k, (first, last) in enumerate(zip(ends - counts, ends, strict=True)):
+            noise[first:last] = noise[first:last] @ roots[k].T
+    elif config.covariance_type == "tied-spherical":
+        noise *= np.sqrt(covariances)
+    else:
+        spread = np.sqrt(covariances)[labels]
+        noise *= spread if spread.ndim == 2 else spread[:, None]
+    return means[labels] + noise, labels

@@ -1,0 +1,266 @@
+"""From hyperparameters and one look at the data to the configuration of a Gaussian mixture.
+
+The defaults of the priors follow scikit-learn's BayesianGaussianMixture, and scale with the data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vemfast import _core
+from vemfast.data import RowBlock
+from vemfast.models.gaussian_config import GaussianConfig, Prior
+
+__all__ = ["Hyperparameters", "Scan", "configure", "scan"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """What the user may say of the priors; None is the default of the rung.
+
+    On the point rungs (em, variational-em, hard-em) the default is flat, and a given value makes
+    the prior of that part proper. On mean-field and gibbs every part is proper.
+    """
+
+    reg_covar: float = 1e-6
+    equal_weights: bool = False
+    weight_concentration_prior_type: str = "dirichlet"
+    weight_concentration_prior: float | None = None
+    mean_precision_prior: float | None = None
+    mean_prior: Any = None
+    degrees_of_freedom_prior: float | None = None
+    covariance_prior: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """One look at the rows: weighted column means, and variances (a constant column: 0)."""
+
+    mean: Array
+    variance: Array
+
+    @property
+    def column_scale(self) -> Array:
+        """Variances; a constant column takes the mean of the others, or 1."""
+        # Rounding of the mean gives a constant column a variance of its own, this small.
+        constant = self.variance <= 1e-28 * self.mean**2
+        if not constant.any():
+            return self.variance
+        usual = self.variance[~constant].mean() if not constant.all() else 1.0
+        return np.where(constant, usual, self.variance)
+
+
+def scan(block: RowBlock, n_jobs: int) -> Scan:
+    """Return means and variances of the rows.
+
+    Raises
+    ------
+    ValueError
+        If a value is NaN or infinite, or so large that squares overflow.
+    """
+    bad_row, largest, largest_row, mean, variance = _core.scan_rows(block.X, block.weights, n_jobs)
+    if bad_row >= 0:
+        row = np.asarray(block.X[bad_row])
+        column = int(np.argmin(np.isfinite(row)))
+        what = "NaN" if np.isnan(row[column]) else "infinity (inf)"
+        raise ValueError(
+            f"X contains {what} at row {block.offset + bad_row}, column {column}; "
+            "drop or impute such rows"
+        )
+    if largest_row >= 0:
+        raise ValueError(
+            f"X is too large at row {block.offset + largest_row}: it lies {largest:.3g} from the "
+            "mean, and its square overflows; rescale the data or remove the row"
+        )
+    return Scan(mean, variance)
+
+
+def configure(
+    block: RowBlock,
+    data: Scan,
+    n_components: int,
+    covariance_type: str,
+    inference: str,
+    parameter_rule: str,
+    given: Hyperparameters,
+    n_jobs: int,
+) -> GaussianConfig:
+    """Return the configuration of a fit.
+
+    Raises
+    ------
+    ValueError
+        If a prior has no mode on a point rung, is improper on the others, or has a wrong shape.
+    """
+    n_features = block.X.shape[1]
+    draft = GaussianConfig(
+        n_components,
+        n_features,
+        covariance_type,
+        Prior("flat", 1.0, 0.0, np.zeros(n_features), False, 0.0, np.zeros(())),
+        data.mean,
+        data.column_scale,
+        given.reg_covar,
+    )
+    is_point = parameter_rule == "point"
+    weight_type, concentration = _weight_prior(n_components, inference, is_point, given)
+    mean_precision = _mean_precision(inference, is_point, given)
+    proper = not is_point or not (
+        given.covariance_prior is None and given.degrees_of_freedom_prior is None
+    )
+    mean = np.zeros(n_features)
+    if given.mean_prior is not None:
+        mean = _array("mean_prior", given.mean_prior, (n_features,)) - data.mean
+    scale = np.zeros(draft.covariance_shape if draft.is_shared else draft.covariance_shape[1:])
+    freedom = 0.0
+    if proper:
+        freedom = _degrees_of_freedom(n_features, covariance_type, given)
+        scale = _covariance_prior(block, draft, given, n_jobs)
+    prior = Prior(weight_type, concentration, mean_precision, mean, proper, freedom, scale)
+    return GaussianConfig(
+        n_components,
+        n_features,
+        covariance_type,
+        prior,
+        data.mean,
+        data.column_scale,
+        given.reg_covar,
+    )
+
+
+def _weight_prior(
+    n_components: int, inference: str, is_point: bool, given: Hyperparameters
+) -> tuple[str, float]:
+    value = given.weight_concentration_prior
+    if given.equal_weights:
+        if value is not None:
+            raise ValueError(
+                "weight_concentration_prior has no effect with equal_weights=True; give one of them"
+            )
+        return "equal", 1.0
+    if value is not None and not value > 0:
+        raise ValueError(f"weight_concentration_prior must be > 0; got {value!r}")
+    kind = given.weight_concentration_prior_type
+    if not is_point:
+        return kind, 1.0 / n_components if value is None else float(value)
+    if kind == "dirichlet_process":
+        raise ValueError(
+            "weight_concentration_prior_type='dirichlet_process' has no useful mode, so "
+            f"inference={inference!r} does not take it; use inference='mean-field'"
+        )
+    if value is None:
+        return "flat", 1.0
+    if value < 1:
+        raise ValueError(
+            f"weight_concentration_prior={value!r} < 1 has no mode, so inference={inference!r} "
+            "does not take it; use a value >= 1, or inference='mean-field'"
+        )
+    return "dirichlet", float(value)
+
+
+def _mean_precision(inference: str, is_point: bool, given: Hyperparameters) -> float:
+    value = given.mean_precision_prior
+    if value is not None and not value > 0:
+        raise ValueError(f"mean_precision_prior must be > 0; got {value!r}")
+    if value is None and is_point and given.mean_prior is not None:
+        raise ValueError(
+            f"mean_prior has no effect with inference={inference!r} unless mean_precision_prior "
+            "says how strong it is"
+        )
+    if value is None:
+        return 0.0 if is_point else 1.0
+    return float(value)
+
+
+def _degrees_of_freedom(n_features: int, covariance_type: str, given: Hyperparameters) -> float:
+    value = given.degrees_of_freedom_prior
+    least = n_features - 1 if covariance_type in ("full", "tied") else 0
+    if value is not None and not value > least:
+        raise ValueError(
+            f"degrees_of_freedom_prior must be > {least} for {n_features} features and "
+            f"covariance_type={covariance_type!r}; got {value!r}"
+        )
+    return float(n_features if value is None else value)
+
+
+def _covariance_prior(
+    block: RowBlock, draft: GaussianConfig, given: Hyperparameters, n_jobs: int
+) -> Array:
+    shape = draft.covariance_shape if draft.is_shared else draft.covariance_shape[1:]
+    if given.covariance_prior is not None:
+        scale = _array("covariance_prior", given.covariance_prior, shape)
+        if not _is_positive_definite(scale):
+            what = "positive" if scale.ndim < 2 else "symmetric and positive definite"
+            raise ValueError(f"covariance_prior must be {what}")
+        return scale
+    # The empirical covariance, with n - 1 as scikit-learn has it.
+    weight = block.total_weight
+    excess = weight / max(weight - 1.0, 1.0)
+    variances = draft.column_scale * excess
+    if draft.covariance_type == "diag":
+        return variances
+    if len(shape) < 2:
+        return np.asarray(variances.mean())
+    unit = np.sqrt(draft.column_scale)
+    correlation = _scatter(block, draft, n_jobs) / weight / np.outer(unit, unit)
+    values, vectors = np.linalg.eigh(correlation)
+    if values[0] < draft.reg_covar:
+        correlation = vectors * np.maximum(values, draft.reg_covar) @ vectors.T
+    elif values[0] <= 0:
+        raise ValueError(
+            "the empirical covariance, the default of covariance_prior, is singular; "
+            "set reg_covar > 0 or give a covariance_prior"
+        )
+    return correlation * np.outer(unit, unit) * excess
+
+
+def _scatter(block: RowBlock, draft: GaussianConfig, n_jobs: int) -> Array:
+    """Return the scatter of all rows about the origin, (D, D), in one native pass."""
+    D = draft.n_features
+    ruler = _core.GaussianMixture(
+        n_components=1,
+        n_features=D,
+        covariance_type="tied",
+        weight_type="equal",
+        weight_concentration=1.0,
+        mean_precision=0.0,
+        mean=np.zeros(D),
+        covariance_is_proper=False,
+        degrees_of_freedom=0.0,
+        scale=np.zeros(D * D),
+        origin=draft.origin,
+        column_scale=draft.column_scale,
+        reg_covar=0.0,
+    )
+    point = np.concatenate([[1.0], np.zeros(D), np.diag(draft.column_scale).ravel()])
+    table = ruler.prepare("point", point)
+    stats = _core.mixture_e_step(
+        table, "tied", block.X, block.weights, None, 0, "hard", 0, 0, n_jobs
+    )
+    packed = stats[2 + 1 + D :]
+    lower = np.zeros((D, D))
+    lower[np.tril_indices(D)] = packed
+    return lower + np.tril(lower, -1).T
+
+
+def _array(name: str, value: Any, shape: tuple[int, ...]) -> Array:
+    array = np.asarray(value, dtype=np.float64)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}; got {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite")
+    return array
+
+
+def _is_positive_definite(scale: Array) -> bool:
+    if scale.ndim < 2:
+        return bool((scale > 0).all())
+    if not np.allclose(scale, scale.T):
+        return False
+    return bool(np.linalg.eigvalsh(scale)[0] > 0)
