@@ -4,6 +4,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 _Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+_Doubles: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 __version__: str
 
@@ -55,3 +56,64 @@ class random:  # noqa: N801
         def dirichlet(self, concentration: _Array) -> _Array: ...
         def normals(self, count: int) -> _Array: ...
         def gammas(self, shape: float, count: int) -> _Array: ...
+
+# bind_mixture.cpp
+class ScoreTable: ...
+
+class GaussianMixture:
+    def __init__(
+        self,
+        *,
+        n_components: int,
+        n_features: int,
+        covariance_type: str,
+        weight_type: str,
+        weight_concentration: float,
+        mean_precision: float,
+        mean: _Doubles,
+        covariance_is_proper: bool,
+        degrees_of_freedom: float,
+        scale: _Doubles,
+        origin: _Doubles,
+        column_scale: _Doubles,
+        reg_covar: float,
+    ) -> None: ...
+    def prepare(self, kind: str, params: _Doubles, /) -> ScoreTable: ...
+    def predictive(self, params: _Doubles, /) -> ScoreTable: ...
+    def update(
+        self,
+        rule: str,
+        previous_kind: str,
+        previous: _Doubles | None,
+        stats: _Doubles,
+        seed: int,
+        iteration: int,
+        /,
+    ) -> _Doubles: ...
+    def global_term(self, kind: str, params: _Doubles, /) -> float: ...
+    def expected_log_joint(self, kind: str, params: _Doubles, stats: _Doubles, /) -> float: ...
+    def mean_weights(self, params: _Doubles, /) -> _Doubles: ...
+    def precision_factors(self, params: _Doubles, /) -> _Doubles: ...
+    def at_edge(self, params: _Doubles, /) -> list[int]: ...
+
+def mixture_e_step(
+    table: ScoreTable,
+    statistics: str,
+    X: _Array,
+    weights: _Doubles | None,
+    labels: _Array | None,
+    offset: int,
+    rule: str,
+    seed: int,
+    iteration: int,
+    n_threads: int,
+    /,
+) -> _Doubles: ...
+def mixture_assign(table: ScoreTable, X: _Array, output: str, n_threads: int, /) -> _Array: ...
+def mixture_block_rows(n_features: int, n_components: int, is_float: bool, /) -> int: ...
+def kmeans_plusplus(
+    X: _Doubles, weights: _Doubles, n_clusters: int, seed: int, max_iter: int, /
+) -> tuple[_Doubles, int]: ...
+def scan_rows(
+    X: _Array, weights: _Doubles | None, n_threads: int, /
+) -> tuple[int, float, int, _Doubles, _Doubles]: ...

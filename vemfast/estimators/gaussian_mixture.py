@@ -409,8 +409,8 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
             attributes["posterior_"] = PosteriorDraws(**points.draws(model, results))
         for name in [name for name in vars(self) if name.endswith("_") and name[0] != "_"]:
             delattr(self, name)
-        vars(self).update(columns)
-        vars(self).update(attributes)
+        for name, value in {**columns, **attributes}.items():
+            setattr(self, name, value)
         self._keep_trace(result)
 
     # ---- use -------------------------------------------------------------------------------
@@ -449,7 +449,7 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
         total = np.full(rows.shape[0], -np.inf)
         for table in tables:
             np.logaddexp(total, model.assign(table, rows, "log_density", threads), out=total)
-        return total - np.log(len(tables))
+        return np.asarray(total - np.log(len(tables)))
 
     def score(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Return the (weighted) mean of `score_samples(X)`, nats a row."""
@@ -558,7 +558,7 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
         return float(density.sum()), rows.shape[0]
 
     def _n_parameters(self) -> int:
-        K, D = self.means_.shape
+        K, D = (int(length) for length in self.means_.shape)
         one = {"full": D * (D + 1) // 2, "tied": D * (D + 1) // 2, "diag": D}
         covariances = one.get(self.covariance_type, 1)
         copies = 1 if self.covariance_type in ("tied", "tied-spherical") else K

@@ -44,7 +44,7 @@ METHODS: dict[str, Method] = {
 }
 
 
-def lookup(model: Model, inference: str, schedule: str = "batch") -> tuple[str, str]:
+def lookup(model: Model | type[Model], inference: str, schedule: str = "batch") -> tuple[str, str]:
     """Return the local rule and the parameter rule of a rung for a model.
 
     Raises
@@ -53,7 +53,7 @@ def lookup(model: Model, inference: str, schedule: str = "batch") -> tuple[str, 
         If there is no such rung, the model does not have it, or it does not run under the
         schedule. The message names a pair that works.
     """
-    name = type(model).__name__
+    name = model.__name__ if isinstance(model, type) else type(model).__name__
     if inference not in METHODS:
         raise ValueError(f"inference must be one of {_names(METHODS)}; got {inference!r}")
     if schedule not in SCHEDULES:

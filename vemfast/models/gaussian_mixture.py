@@ -165,7 +165,7 @@ class GaussianMixture(Model):
     def mean_weights(self, params: Params) -> NDArray[np.float64]:
         """Return the expected weights of a posterior, or the weights of a point."""
         if params.kind == "point":
-            return params["weights"].copy()
+            return np.array(params["weights"])
         return self._core.mean_weights(params.buffer)
 
     def precision_factors(self, params: Params) -> NDArray[np.float64]:
@@ -270,8 +270,7 @@ def _some_rows(
     chosen = edges[:-1] + (rng.random(limit) * np.diff(edges)).astype(np.int64)
     starts = np.cumsum([0, *(block.n for block in blocks)])
     parts = [
-        chosen[(chosen >= first) & (chosen < last)] - first
-        for first, last in pairwise(starts)
+        chosen[(chosen >= first) & (chosen < last)] - first for first, last in pairwise(starts)
     ]
     return (
         np.concatenate([x[part] for x, part in zip(rows, parts, strict=True)]).astype(np.float64),

@@ -56,7 +56,7 @@ def check_weights(value: ArrayLike | None, config: GaussianConfig) -> Array | No
         raise ValueError(f"weights_init must sum to 1; it sums to {total}")
     if config.prior.weight_type == "equal" and np.ptp(weights) > 1e-12:
         raise ValueError("weights_init differs from 1 / n_components, but equal_weights=True")
-    return weights / total
+    return np.asarray(weights / total)
 
 
 def check_means(value: ArrayLike | None, config: GaussianConfig) -> Array | None:

@@ -217,7 +217,7 @@ def _covariance_prior(
             "the empirical covariance, the default of covariance_prior, is singular; "
             "set reg_covar > 0 or give a covariance_prior"
         )
-    return correlation * np.outer(unit, unit) * excess
+    return np.asarray(correlation * np.outer(unit, unit) * excess)
 
 
 def _scatter(block: RowBlock, draft: GaussianConfig, n_jobs: int) -> Array:
@@ -246,7 +246,7 @@ def _scatter(block: RowBlock, draft: GaussianConfig, n_jobs: int) -> Array:
     packed = stats[2 + 1 + D :]
     lower = np.zeros((D, D))
     lower[np.tril_indices(D)] = packed
-    return lower + np.tril(lower, -1).T
+    return np.asarray(lower + np.tril(lower, -1).T)
 
 
 def _array(name: str, value: Any, shape: tuple[int, ...]) -> Array:
