@@ -247,6 +247,15 @@ void bind_mixture(py::module_& m) {
             return model.at_edge(sized(params, model.params_size(Kind::point), "params"));
         });
 
+    // Scores that give a row to the nearest of some centres, K x D, under squared units `metric`.
+    m.def("nearest_table", [](const Vector& centres, const Vector& metric, const Vector& origin) {
+        require(centres.ndim() == 2, "centres must have two dimensions, got ", centres.ndim());
+        const auto K = static_cast<std::size_t>(centres.shape(0));
+        const auto D = static_cast<std::size_t>(centres.shape(1));
+        sized(metric, D, "the metric");
+        sized(origin, D, "the origin");
+        return models::nearest_table(K, centres.data(), to_vector(metric), to_vector(origin));
+    });
     m.def("mixture_e_step", &e_step);
     m.def("mixture_assign", &assign);
     m.def("mixture_block_rows", [](std::size_t n_features, std::size_t n_components,

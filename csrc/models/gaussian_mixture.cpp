@@ -229,6 +229,17 @@ std::vector<std::size_t> GaussianMixture::at_edge(const double* point) const {
     return components_.at_edge(fields(Kind::point, point).scale);
 }
 
+ScoreTable nearest_table(std::size_t n_components, const double* centres,
+                         const std::vector<double>& metric, const std::vector<double>& origin) {
+    const Gaussian ruler(Covariance::diag, n_components, metric.size(), {}, metric, 0.0);
+    std::vector<double> variances;
+    for (std::size_t k = 0; k < n_components; ++k)
+        variances.insert(variances.end(), metric.begin(), metric.end());
+    const std::vector<double> log_weights(n_components, 0.0);
+    return {ruler, ruler.factors({centres, nullptr, nullptr, variances.data()}, false),
+            log_weights.data(), origin};
+}
+
 // ---- passes over the rows ------------------------------------------------------------------
 
 detail::BlockShape block_shape(std::size_t n_features, std::size_t n_components, bool is_float) {

@@ -101,6 +101,11 @@ class VEMFAST_API GaussianMixture {
     std::vector<double> origin_;
 };
 
+// Scores that give each row to the nearest centre (K x D, centred), in squared units `metric` (D).
+VEMFAST_API ScoreTable nearest_table(std::size_t n_components, const double* centres,
+                                     const std::vector<double>& metric,
+                                     const std::vector<double>& origin);
+
 // Block sizes for a shape; see task.hpp.
 VEMFAST_API detail::BlockShape block_shape(std::size_t n_features, std::size_t n_components, bool is_float);
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
@@ -18,6 +19,8 @@ __all__ = ["best", "run_starts", "seeds", "share_threads"]
 # only disturb; above the second, one start keeps all threads busy by itself.
 _TINY, _LARGE = 1 << 18, 1 << 24
 
+_WORD = (1 << 64) - 1
+
 Start = Callable[[int, Event], FitResult]
 
 
@@ -33,16 +36,23 @@ def seeds(random_state: Any, n: int) -> list[int]:
     if isinstance(random_state, np.random.Generator):
         return [int(s) for s in random_state.integers(0, 1 << 64, size=n, dtype=np.uint64)]
     if random_state is None:
-        source = np.random.SeedSequence()
+        first = int.from_bytes(os.urandom(8), "little")
     elif isinstance(random_state, (int, np.integer)) and random_state >= 0:
-        source = np.random.SeedSequence(int(random_state))
+        first = int(random_state)
     else:
         from sklearn.utils import check_random_state
 
-        source = np.random.SeedSequence(
-            check_random_state(random_state).randint(0, 1 << 32, size=2, dtype=np.uint64).tolist()
-        )
-    return [int(s) for s in source.generate_state(n, np.uint64)]
+        high, low = check_random_state(random_state).randint(0, 1 << 32, size=2, dtype=np.uint64)
+        first = int(high) << 32 | int(low)
+    return [_mixed(first + i * 0x9E3779B97F4A7C15) for i in range(n)]
+
+
+def _mixed(x: int) -> int:
+    """Return 64 bits that all depend on all of `x` (the finaliser of SplitMix64, Steele 2014)."""
+    x ^= x >> 64  # an integer of any size
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 & _WORD
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB & _WORD
+    return x ^ (x >> 31)
 
 
 def share_threads(n_starts: int, n_jobs: int, work: int) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,43 +93,60 @@ class GaussianConfig:
     @property
     def covariance_shape(self) -> tuple[int, ...]:
         """Shape of all covariances together."""
-        K, D = self.n_components, self.n_features
-        return {
-            "full": (K, D, D),
-            "tied": (D, D),
-            "diag": (K, D),
-            "spherical": (K,),
-            "tied-spherical": (),
-        }[self.covariance_type]
+        return _covariance_shape(self.n_components, self.n_features, self.covariance_type)
 
     def stats_layout(self) -> Layout:
         """Return the layout of the sufficient statistics."""
-        K, D = self.n_components, self.n_features
-        packed = D * (D + 1) // 2
-        scatter: dict[str, tuple[int, ...]] = {
-            "full": (K, packed),
-            "tied": (packed,),
-            "diag": (K, D),
-            "spherical": (K,),
-            "tied-spherical": (),
-        }
-        return Layout({"counts": (K,), "sums": (K, D), "scatter": scatter[self.covariance_type]})
+        return _stats_layout(self.n_components, self.n_features, self.covariance_type)
 
     def params_layout(self, kind: str) -> Layout:
         """Return the layout of a "point" or a "posterior"."""
-        K, D = self.n_components, self.n_features
-        if kind == "point":
-            return Layout({"weights": (K,), "means": (K, D), "covariances": self.covariance_shape})
         sticks = self.prior.weight_type == "dirichlet_process"
-        return Layout(
-            {
-                "concentration": (2, K) if sticks else (K,),
-                "means": (K, D),
-                "mean_precision": (K,),
-                "degrees_of_freedom": () if self.is_shared else (K,),
-                "scale": self.covariance_shape,
-            }
+        return _params_layout(
+            self.n_components, self.n_features, self.covariance_type, kind, sticks
         )
+
+
+def _covariance_shape(K: int, D: int, covariance_type: str) -> tuple[int, ...]:
+    shapes: dict[str, tuple[int, ...]] = {
+        "full": (K, D, D),
+        "tied": (D, D),
+        "diag": (K, D),
+        "spherical": (K,),
+        "tied-spherical": (),
+    }
+    return shapes[covariance_type]
+
+
+# Layouts are cached: to build one costs as much as an iteration on a small data set.
+@lru_cache(maxsize=256)
+def _stats_layout(K: int, D: int, covariance_type: str) -> Layout:
+    packed = D * (D + 1) // 2
+    scatter: dict[str, tuple[int, ...]] = {
+        "full": (K, packed),
+        "tied": (packed,),
+        "diag": (K, D),
+        "spherical": (K,),
+        "tied-spherical": (),
+    }
+    return Layout({"counts": (K,), "sums": (K, D), "scatter": scatter[covariance_type]})
+
+
+@lru_cache(maxsize=256)
+def _params_layout(K: int, D: int, covariance_type: str, kind: str, sticks: bool) -> Layout:
+    shape = _covariance_shape(K, D, covariance_type)
+    if kind == "point":
+        return Layout({"weights": (K,), "means": (K, D), "covariances": shape})
+    is_shared = covariance_type in ("tied", "tied-spherical")
+    return Layout(
+        {
+            "concentration": (2, K) if sticks else (K,),
+            "means": (K, D),
+            "mean_precision": (K,),
+            "degrees_of_freedom": () if is_shared else (K,),
+            "scale": shape,
+        }
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,7 +55,7 @@ class GaussianMixture(Model):
         self.start = Start() if start is None else start
         self.layout = config.stats_layout()
         self._layouts = {kind: config.params_layout(kind) for kind in ("point", "posterior")}
-        self._core = _native(config, config.covariance_type)
+        self._core = _native(config)
 
     # ---- the contract ----------------------------------------------------------------------
 
@@ -115,9 +115,9 @@ class GaussianMixture(Model):
         if params.kind != "point" or step.local_rule == "sampled":
             return None
         weights = params["weights"]
-        empty = np.flatnonzero(weights <= 0)
-        if empty.size == 0:
+        if weights.min() > 0:
             return None
+        empty = np.flatnonzero(weights <= 0)
         table = self.prepare(params)
         worst = _worst_rows(self, table, blocks, empty.size, step.n_jobs)
         proposal = params.copy()
@@ -136,7 +136,8 @@ class GaussianMixture(Model):
         """Return warnings of empty components and of covariances at the edge of their support."""
         if params.kind != "point":
             return []
-        empty = [int(k) for k in np.flatnonzero(params["weights"] <= 0)]
+        weights = params["weights"]
+        empty = [] if weights.min() > 0 else [int(k) for k in np.flatnonzero(weights <= 0)]
         messages = [
             f"component {k} is empty: no row has responsibility for it, so its weight is 0 and "
             "its mean and covariance mean nothing; use fewer components or another start"
@@ -205,27 +206,18 @@ class GaussianMixture(Model):
             rule = "random"
         else:
             centres = self._centres(blocks, step)
-        nearest = _native(config, "diag")
-        params = np.concatenate(
-            [
-                np.full(config.n_components, 1.0 / config.n_components),
-                centres.ravel(),
-                np.tile(config.metric, config.n_components),
-            ]
-        )
-        table = nearest.prepare("point", params)
+        table = _core.nearest_table(centres, config.metric, config.origin)
         stats = [self._statistics(table, block, rule, step) for block in blocks]
         return sum(stats[1:], stats[0])
 
     def _centres(self, blocks: Sequence[RowBlock], step: Step) -> NDArray[np.float64]:
         """Return centres, relative to the origin, found on some of the rows."""
         config = self.config
-        rng = np.random.Generator(np.random.Philox(key=step.seed))
-        rows, weights = _some_rows(blocks, _START_ROWS, rng)
+        rows, weights = _some_rows(blocks, _START_ROWS, step.seed)
         scale = np.sqrt(config.metric)
         points = (rows - config.origin) / scale
         if self.start.init_params == "random_from_data":
-            chosen = rng.choice(
+            chosen = _generator(step.seed, 1).choice(
                 len(points), config.n_components, replace=len(points) < config.n_components
             )
             return points[chosen] * scale
@@ -234,29 +226,31 @@ class GaussianMixture(Model):
         return centres * scale
 
 
-def _native(config: GaussianConfig, covariance_type: str) -> _core.GaussianMixture:
-    """Return the native model; of another covariance type, without priors, as a ruler."""
+def _native(config: GaussianConfig) -> _core.GaussianMixture:
     prior = config.prior
-    own = covariance_type == config.covariance_type
     return _core.GaussianMixture(
         n_components=config.n_components,
         n_features=config.n_features,
-        covariance_type=covariance_type,
-        weight_type=prior.weight_type if own else "equal",
+        covariance_type=config.covariance_type,
+        weight_type=prior.weight_type,
         weight_concentration=prior.weight_concentration,
-        mean_precision=prior.mean_precision if own else 0.0,
+        mean_precision=prior.mean_precision,
         mean=prior.mean,
-        covariance_is_proper=own and prior.covariance_is_proper,
+        covariance_is_proper=prior.covariance_is_proper,
         degrees_of_freedom=prior.degrees_of_freedom,
-        scale=np.ravel(prior.scale),
+        scale=prior.scale.ravel(),
         origin=config.origin,
         column_scale=config.column_scale,
         reg_covar=config.reg_covar,
     )
 
 
+def _generator(seed: int, stream: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=np.array([seed, stream], dtype=np.uint64)))
+
+
 def _some_rows(
-    blocks: Sequence[RowBlock], limit: int, rng: np.random.Generator
+    blocks: Sequence[RowBlock], limit: int, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return at most `limit` rows with their weights: one at random of each stretch of rows."""
     total = sum(block.n for block in blocks)
@@ -267,7 +261,8 @@ def _some_rows(
             return rows[0].astype(np.float64, copy=False), weights[0]
         return np.concatenate(rows).astype(np.float64), np.concatenate(weights)
     edges = np.arange(limit + 1) * total // limit
-    chosen = edges[:-1] + (rng.random(limit) * np.diff(edges)).astype(np.int64)
+    within = _generator(seed, 0).random(limit) * np.diff(edges)
+    chosen = edges[:-1] + within.astype(np.int64)
     starts = np.cumsum([0, *(block.n for block in blocks)])
     parts = [
         chosen[(chosen >= first) & (chosen < last)] - first for first, last in pairwise(starts)

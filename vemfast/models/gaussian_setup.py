@@ -223,23 +223,7 @@ def _covariance_prior(
 def _scatter(block: RowBlock, draft: GaussianConfig, n_jobs: int) -> Array:
     """Return the scatter of all rows about the origin, (D, D), in one native pass."""
     D = draft.n_features
-    ruler = _core.GaussianMixture(
-        n_components=1,
-        n_features=D,
-        covariance_type="tied",
-        weight_type="equal",
-        weight_concentration=1.0,
-        mean_precision=0.0,
-        mean=np.zeros(D),
-        covariance_is_proper=False,
-        degrees_of_freedom=0.0,
-        scale=np.zeros(D * D),
-        origin=draft.origin,
-        column_scale=draft.column_scale,
-        reg_covar=0.0,
-    )
-    point = np.concatenate([[1.0], np.zeros(D), np.diag(draft.column_scale).ravel()])
-    table = ruler.prepare("point", point)
+    table = _core.nearest_table(np.zeros((1, D)), draft.column_scale, draft.origin)
     stats = _core.mixture_e_step(
         table, "tied", block.X, block.weights, None, 0, "hard", 0, 0, n_jobs
     )
