@@ -1,0 +1,284 @@
+"""The Gaussian mixture in NumPy, on every rung: the twin of the native model.
+
+It reads as docs/formulas/gaussian_mixture.md does, and is what the kernels are tested against. It
+is also a fair baseline: rows go through in chunks that stay in cache, by matrix products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vemfast.data import RowBlock
+from vemfast.models.base import Model, Step
+from vemfast.models.gaussian_config import GaussianConfig
+from vemfast.reference.gaussian import Gaussian, NormalWishart, ScoreTable
+from vemfast.reference.gaussian_axis import AxisGaussian
+from vemfast.reference.gaussian_matrix import MatrixGaussian
+from vemfast.reference.random import (
+    PARAMETER_STREAM,
+    ROW_STREAM,
+    START_STREAM,
+    Stream,
+    uniform,
+)
+from vemfast.reference.weights import Weights
+from vemfast.stats import Params, Stats
+
+__all__ = ["GaussianMixture"]
+
+Array = NDArray[np.float64]
+
+
+class GaussianMixture(Model):
+    """Mixture of Gaussians.
+
+    Parameters
+    ----------
+    config : GaussianConfig
+        Shape, priors and data scale.
+    centres : array-like of shape (n_components, n_features), default=None
+        `init` gives each row to the nearest of them. None: rows of the data, drawn at random.
+    """
+
+    local_rules = MappingProxyType(
+        {
+            "gibbs": "sampled",
+            "mean-field": "exact",
+            "em": "exact",
+            "variational-em": "exact",  # one label a row: the factorised posterior is the exact one
+            "hard-em": "hard",
+        }
+    )
+
+    def __init__(self, config: GaussianConfig, centres: ArrayLike | None = None) -> None:
+        self.config = config
+        self.centres = None if centres is None else np.asarray(centres, dtype=np.float64)
+        self.layout = config.stats_layout()
+        self._layouts = {kind: config.params_layout(kind) for kind in ("point", "posterior")}
+        prior = config.prior
+        self.weights = Weights(prior.weight_type, prior.weight_concentration, config.n_components)
+        matrix = config.covariance_type in ("full", "tied")
+        self.components: Gaussian = MatrixGaussian(config) if matrix else AxisGaussian(config)
+
+    # ---- scores and the E-step ---------------------------------------------------------------
+
+    def prepare(self, params: Params) -> ScoreTable:
+        """Return the scores of a point, or the expected ones of a posterior, log weights included.
+
+        A component of weight 0 scores -inf.
+        """
+        if params.kind == "posterior":
+            table = self.components.posterior_table(self._posterior_of(params))
+            log_weights = self.weights.expected_log(params["concentration"])
+        else:
+            table = self.components.point_table(params["means"], self._covariances_of(params))
+            with np.errstate(divide="ignore"):
+                log_weights = np.log(params["weights"])
+        return ScoreTable(table.constants + log_weights, table.means, table.root)
+
+    def e_step(self, prepared: ScoreTable, block: RowBlock, step: Step) -> Stats:
+        """Return the statistics of one block of rows."""
+        stats = Stats(self.layout)
+        for X, w, rows in self._chunks(block):
+            scores = self._scores(X, prepared)
+            if step.local_rule == "sampled":
+                bound, entropy, r = _sampled(
+                    scores, uniform(step.seed, step.iteration, rows, ROW_STREAM)
+                )
+            else:
+                bound, entropy, r = _hard(scores) if step.local_rule == "hard" else _exact(scores)
+            self._add(stats, X, r * w[:, None])
+            stats.local_bound += float(w @ bound)
+            stats.entropy += float(w @ entropy)
+        return stats
+
+    def _scores(self, X: Array, table: ScoreTable) -> Array:
+        with np.errstate(over="ignore"):  # a row out of all proportion scores -inf
+            return table.constants - 0.5 * self.components.distances(X, table)
+
+    def _add(self, stats: Stats, X: Array, responsibilities: Array) -> None:
+        stats["counts"] += responsibilities.sum(axis=0)
+        stats["sums"] += responsibilities.T @ X
+        stats["scatter"] += self.components.scatter(X, responsibilities)
+
+    def _chunks(self, block: RowBlock) -> Iterator[tuple[Array, Array, NDArray[np.int64]]]:
+        """Yield centred rows, weights and global row numbers; rows of weight 0 are left out."""
+        shape = self.config.n_components + self.config.n_features
+        size = int(np.clip(2**18 // shape, 256, 8192))
+        for start in range(0, block.n, size):
+            piece = block.slice(start, min(start + size, block.n))
+            rows = np.arange(piece.offset, piece.offset + piece.n)
+            X = np.subtract(piece.X, self.config.origin, dtype=np.float64)
+            if piece.weights is None:
+                yield X, np.ones(piece.n), rows
+            else:
+                kept = piece.weights > 0
+                yield X[kept], piece.weights[kept], rows[kept]
+
+    # ---- updates -----------------------------------------------------------------------------
+
+    def update(self, params: Params | None, stats: Stats, step: Step) -> Params:
+        """Return the mode, posterior or draw given the statistics.
+
+        `params` None, at a start: a component without data lies at the origin, as wide as the data.
+        """
+        moments = stats["counts"], stats["sums"], stats["scatter"]
+        if step.parameter_rule == "posterior":
+            q = self.components.posterior(*moments)
+            return self._posterior(self.weights.posterior(stats["counts"]), q)
+        if step.parameter_rule == "sampled":
+            weights = self.weights.sample(
+                stats["counts"], Stream(step.seed, step.iteration, PARAMETER_STREAM, 0)
+            )
+            return self._point(
+                weights, *self.components.sample(*moments, step.seed, step.iteration)
+            )
+        previous = self._widest() if params is None else params
+        return self._point(
+            self.weights.mode(stats["counts"]),
+            *self.components.mode(*moments, previous["means"], self._covariances_of(previous)),
+        )
+
+    def global_term(self, params: Params) -> float:
+        """Return the log prior of a point or -KL(q || prior) of a posterior, nats."""
+        if params.kind == "posterior":
+            q = self._posterior_of(params)
+            return -self.weights.kl(params["concentration"]) - self.components.kl(q)
+        of_weights = self.weights.log_prior(params["weights"])
+        return of_weights + self.components.log_prior(params["means"], self._covariances_of(params))
+
+    def expected_log_joint(self, params: Params, stats: Stats) -> float:
+        """Return the inner product of statistics and natural parameters, nats."""
+        return self.components.expected_log_density(
+            self.prepare(params), stats["counts"], stats["sums"], stats["scatter"]
+        )
+
+    # ---- densities ---------------------------------------------------------------------------
+
+    def log_density(self, params: Params, X: ArrayLike) -> Array:
+        """Return the log density of rows, nats: at a point, or the posterior predictive."""
+        rows = np.asarray(X, dtype=np.float64) - self.config.origin
+        if params.kind == "point":
+            scores = self._scores(rows, self.prepare(params))
+        else:
+            log_weights = np.log(self.weights.mean(params["concentration"]))
+            scores = log_weights + self.components.predictive(rows, self._posterior_of(params))
+        return _exact(scores)[0]
+
+    def responsibilities(self, params: Params, X: ArrayLike) -> Array:
+        """Return the E-step's q(z) of rows, shape (n, n_components)."""
+        rows = np.asarray(X, dtype=np.float64) - self.config.origin
+        return _exact(self._scores(rows, self.prepare(params)))[2]
+
+    # ---- starts ------------------------------------------------------------------------------
+
+    def init(self, blocks: Sequence[RowBlock], step: Step) -> Params:
+        """Return the update after giving each row to the nearest centre."""
+        centres = self._random_rows(blocks, step) if self.centres is None else self.centres
+        unit = np.sqrt(self.config.metric)
+        centres = (centres - self.config.origin) / unit
+        stats = Stats(self.layout)
+        for block in blocks:
+            for X, w, _ in self._chunks(block):
+                nearness = X / unit @ centres.T - 0.5 * np.einsum("kd,kd->k", centres, centres)
+                self._add(stats, X, _hard(nearness)[2] * w[:, None])
+        return self.update(None, stats, step)
+
+    def from_responsibilities(
+        self, block: RowBlock, responsibilities: ArrayLike, step: Step
+    ) -> Params:
+        """Return the update given q(z) of the rows of one block; labels are a one-hot q(z)."""
+        r = np.asarray(responsibilities, dtype=np.float64)
+        stats = Stats(self.layout)
+        for X, w, rows in self._chunks(block):
+            self._add(stats, X, r[rows - block.offset] * w[:, None])
+        return self.update(None, stats, step)
+
+    def _random_rows(self, blocks: Sequence[RowBlock], step: Step) -> Array:
+        stream = Stream(step.seed, 0, START_STREAM, 0)
+        ends = np.cumsum([block.n for block in blocks])
+        chosen: list[int] = []
+        while len(chosen) < self.config.n_components:
+            row = int(stream.uniform() * ends[-1])
+            if row not in chosen or len(chosen) >= ends[-1]:
+                chosen.append(row)
+        found = np.searchsorted(ends, chosen, side="right")
+        return np.array(
+            [blocks[b].X[row - ends[b]] for b, row in zip(found, chosen, strict=True)],
+            dtype=np.float64,
+        )
+
+    # ---- parameters and their buffers ----------------------------------------------------------
+
+    def _point(self, weights: Array, means: Array, covariances: Array) -> Params:
+        params = Params(self._layouts["point"], "point")
+        params["weights"], params["means"] = weights, means
+        params["covariances"] = covariances.reshape(params["covariances"].shape)
+        return params
+
+    def _posterior(self, concentration: Array, q: NormalWishart) -> Params:
+        params = Params(self._layouts["posterior"], "posterior")
+        params["concentration"], params["means"] = concentration, q.means
+        params["mean_precision"] = q.precision
+        params["degrees_of_freedom"] = q.freedom.reshape(params["degrees_of_freedom"].shape)
+        params["scale"] = q.scale.reshape(params["scale"].shape)
+        return params
+
+    def _covariances_of(self, point: Params) -> Array:
+        return self.components.as_groups(point["covariances"])
+
+    def _posterior_of(self, params: Params) -> NormalWishart:
+        return NormalWishart(
+            params["mean_precision"],
+            params["means"],
+            params["degrees_of_freedom"].reshape(-1),
+            self.components.as_groups(params["scale"]),
+        )
+
+    def _widest(self) -> Params:
+        K, D = self.config.n_components, self.config.n_features
+        scale = self.config.column_scale
+        wide = {"full": np.diag(scale), "tied": np.diag(scale), "diag": scale}
+        covariance = wide.get(self.config.covariance_type, scale.mean(keepdims=True))
+        groups = np.broadcast_to(covariance, (self.components.groups, *covariance.shape))
+        return self._point(np.full(K, 1.0 / K), np.zeros((K, D)), groups)
+
+
+def _exact(scores: Array) -> tuple[Array, Array, Array]:
+    """Return log Σ_k e^{s_k}, the entropy and the responsibilities of each row."""
+    top = scores.max(axis=1, keepdims=True)
+    lost = np.isneginf(top[:, 0])
+    if lost.any():  # no component reaches the row: -inf, and no preference
+        scores = np.where(lost[:, None], 0.0, scores)
+        top[lost] = 0.0
+    r = np.exp(scores - top)
+    total = r.sum(axis=1, keepdims=True)
+    r /= total
+    log_total = top + np.log(total)
+    log_r = np.where(r > 0, scores - log_total, 0.0)
+    entropy = -np.einsum("nk,nk->n", r, log_r)
+    bound = log_total[:, 0]
+    bound[lost] = -np.inf
+    return bound, entropy, r
+
+
+def _hard(scores: Array) -> tuple[Array, Array, Array]:
+    """Return the best score, no entropy, and the best component of each row; ties: the lowest."""
+    rows, best = np.arange(len(scores)), scores.argmax(axis=1)
+    r = np.zeros_like(scores)
+    r[rows, best] = 1.0
+    return scores[rows, best], np.zeros(len(scores)), r
+
+
+def _sampled(scores: Array, u: Array) -> tuple[Array, Array, Array]:
+    """Return log Σ_k e^{s_k}, no entropy, and a drawn component of each row."""
+    bound, _, p = _exact(scores)
+    cumulative = p.cumsum(axis=1)
+    drawn = (cumulative <= u[:, None] * cumulative[:, -1:]).sum(axis=1)
+    r = np.zeros_like(scores)
+    r[np.arange(len(scores)), drawn] = 1.0
+    return bound, np.zeros(len(scores)), r
