@@ -54,6 +54,8 @@ class Gaussian(ABC):
 
     # The mode divides by N + ν0 + this where the covariance prior is proper.
     mode_extra: float
+    # Numbers that the E-step holds for each row.
+    row_size: int
 
     def __init__(self, config: GaussianConfig) -> None:
         self.K, self.D = config.n_components, config.n_features

@@ -30,6 +30,7 @@ class AxisGaussian(Gaussian):
         self.width = config.n_features if diagonal else 1
         self.mode_extra = 2.0 / self.copies
         super().__init__(config)
+        self.row_size = self.K + self.D
         self.unit = self.column_scale if diagonal else self.column_scale.mean(keepdims=True)
 
     def as_groups(self, stored: Array) -> Array:

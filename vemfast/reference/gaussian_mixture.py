@@ -32,6 +32,8 @@ __all__ = ["GaussianMixture"]
 
 Array = NDArray[np.float64]
 
+_CHUNK = 1 << 19  # numbers that the E-step works on at a time: what a cache holds
+
 
 class GaussianMixture(Model):
     """Mixture of Gaussians.
@@ -107,8 +109,7 @@ class GaussianMixture(Model):
 
     def _chunks(self, block: RowBlock) -> Iterator[tuple[Array, Array, NDArray[np.int64]]]:
         """Yield centred rows, weights and global row numbers; rows of weight 0 are left out."""
-        shape = self.config.n_components + self.config.n_features
-        size = int(np.clip(2**18 // shape, 256, 8192))
+        size = int(np.clip(_CHUNK // self.components.row_size, 64, 4096))
         for start in range(0, block.n, size):
             piece = block.slice(start, min(start + size, block.n))
             rows = np.arange(piece.offset, piece.offset + piece.n)
