@@ -1,0 +1,205 @@
+"""Save fitted estimators to files that are safe to load, and load them.
+
+A model file holds arrays and JSON, never code: see `container` for its layout and `schemas` for
+what is checked. (``pickle`` of an estimator works too, and is unsafe to load from strangers.)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from vemfast.errors import ModelFileError
+from vemfast.io import container
+from vemfast.io.schemas import SCHEMAS, Field, Schema, check_fields
+
+__all__ = ["load", "save"]
+
+_PARAMETER = "parameter."  # in front of the names of tensors that are constructor parameters
+
+
+def save(estimator: Any, path: str | os.PathLike[str]) -> None:
+    """Write a fitted estimator to a model file.
+
+    The file appears whole or not at all: whatever interrupts the write leaves an older file as it
+    was. Callbacks, and a `random_state` that is a generator, are not saved; they come back as
+    None. Parameters that are lists come back as arrays.
+
+    Parameters
+    ----------
+    estimator : estimator of this library
+    path : path-like
+        By convention ending in ``.safetensors``.
+
+    Raises
+    ------
+    TypeError
+        If `estimator` is of another class.
+    NotFittedError
+        If it is not fitted.
+    ValueError
+        If its attributes no longer agree with its parameters, or a parameter cannot be written.
+    OSError
+        If the file cannot be written.
+    """
+    name = type(estimator).__name__
+    schema = SCHEMAS.get(name)
+    if schema is None or type(estimator) is not schema.estimator:
+        raise TypeError(f"{name} is not a class that has model files; {', '.join(SCHEMAS)} are")
+    check_is_fitted(estimator)
+    parameters, tensors = _encode_parameters(estimator)
+    fields = schema.fields(estimator, estimator.n_features_in_)
+    values = _encode_fitted(estimator, fields)
+    try:
+        check_fields(fields, values)
+    except ModelFileError as error:
+        message = f"the fitted attributes do not agree with the parameters; fit again ({error})"
+        raise ValueError(message) from error
+    tensors.update((key, value) for key, value in values.items() if fields[key].is_tensor)
+    fitted = {key: value for key, value in values.items() if not fields[key].is_tensor}
+    document = {"estimator": name, "parameters": parameters, "fitted": fitted}
+    container.write(path, document, tensors)
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Read a fitted estimator from a model file.
+
+    Safe on a file from a stranger: it can hold no code, its digest is checked, and so is whether
+    its content can be a fitted model of that class. What is loaded predicts bit for bit what the
+    saved one did.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    estimator
+
+    Raises
+    ------
+    ModelFileError
+        If the file is damaged, inconsistent, or of a newer major version. It names the field.
+    OSError
+        If the file cannot be read.
+    """
+    try:
+        return _decode(*container.read(path))
+    except ModelFileError as error:
+        raise ModelFileError(f"{os.fspath(path)}: {error}") from error
+
+
+def _decode(document: dict[str, Any], tensors: container.Tensors, is_newer: bool) -> Any:
+    schema = SCHEMAS.get(document["estimator"])
+    if schema is None:
+        raise ModelFileError(
+            f"estimator: {document['estimator']!r} is none of {', '.join(SCHEMAS)}"
+        )
+    estimator = _decode_parameters(schema, document["parameters"], tensors, is_newer)
+    fitted = document["fitted"]
+    n_features = fitted.get("n_features_in_")
+    if type(n_features) is not int or n_features < 1:
+        raise ModelFileError("n_features_in_: missing, or not a positive number")
+    fields = schema.fields(estimator, n_features)
+    values: dict[str, Any] = {}
+    for key, value in (*tensors.items(), *fitted.items()):
+        if key in values:
+            raise ModelFileError(f"{key}: stands twice")
+        if key in fields and fields[key].is_tensor == (key in tensors):
+            values[key] = value
+        elif not is_newer:
+            raise ModelFileError(f"{key}: does not belong to a {document['estimator']}")
+    check_fields(fields, values)
+    vars(estimator).update(_decode_fitted(schema, fields, values))
+    return estimator
+
+
+# ---- parameters -----------------------------------------------------------------------------
+
+
+def _encode_parameters(estimator: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    parameters: dict[str, Any] = {}
+    tensors: dict[str, NDArray[Any]] = {}
+    for name, value in estimator.get_params(deep=False).items():
+        if isinstance(value, np.generic):
+            value = value.item()
+        if name == "callbacks" or isinstance(value, (np.random.Generator, np.random.RandomState)):
+            continue
+        if isinstance(value, float) and not np.isfinite(value):
+            raise ValueError(f"{name}={value!r} cannot be saved; only finite numbers can")
+        if value is None or isinstance(value, (bool, int, float, str)):
+            parameters[name] = value
+        else:
+            tensors[_PARAMETER + name] = np.array(value, dtype=np.float64)
+    return parameters, tensors
+
+
+def _decode_parameters(
+    schema: Schema, parameters: dict[str, Any], tensors: container.Tensors, is_newer: bool
+) -> Any:
+    """Return an unfitted estimator, and take what belongs to its parameters from `tensors`."""
+    given = dict(parameters)
+    for key in [key for key in tensors if key.startswith(_PARAMETER)]:
+        given[key.removeprefix(_PARAMETER)] = tensors.pop(key)
+    known = schema.estimator._get_param_names()
+    for name in sorted(set(given).difference(known)):
+        if not is_newer:
+            raise ModelFileError(f"parameters: there is no parameter {name!r}")
+        del given[name]
+    for name, value in given.items():
+        if name == "callbacks" or isinstance(value, (list, dict)):
+            raise ModelFileError(f"parameters: {name} cannot come from a file")
+    estimator = schema.estimator(**given)
+    try:
+        estimator._check_params()
+    except ValueError as error:
+        raise ModelFileError(f"parameters: {error}") from error
+    return estimator
+
+
+# ---- fitted attributes ----------------------------------------------------------------------
+
+
+def _encode_fitted(estimator: Any, fields: Mapping[str, Field]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, field in fields.items():
+        attribute, _, part = key.partition(".")
+        if not hasattr(estimator, attribute):
+            continue
+        value = getattr(estimator, attribute)
+        value = getattr(value, part) if part else value
+        if field.is_tensor:
+            value = np.asarray(value, dtype=np.float64)
+        elif field.kind == "names":
+            value = [str(name) for name in value]
+        elif isinstance(value, np.generic):
+            value = value.item()
+        values[key] = value
+    return values
+
+
+def _decode_fitted(
+    schema: Schema, fields: Mapping[str, Field], values: Mapping[str, Any]
+) -> dict[str, Any]:
+    attributes: dict[str, Any] = {}
+    records: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        kind = fields[key].kind
+        if kind == "list":
+            value = value.tolist()
+        elif kind == "pair":
+            value = tuple(value)
+        elif kind == "names":
+            value = np.array(value, dtype=object)
+        attribute, _, part = key.partition(".")
+        if part:
+            records.setdefault(attribute, {})[part] = value
+        else:
+            attributes[attribute] = value
+    attributes.update((name, schema.records[name](**parts)) for name, parts in records.items())
+    return attributes

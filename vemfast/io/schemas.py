@@ -1,0 +1,264 @@
+"""What a model file must say for each estimator: the one place to extend for a new one.
+
+A row of `SCHEMAS` names the estimator, the function that lists its fitted attributes with the
+shapes that the parameters imply, and the records among them. Loading looks a class up here and
+nowhere else, so a file cannot name code to run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vemfast.errors import ModelFileError
+from vemfast.estimators import GaussianMixture, PosteriorDraws
+
+__all__ = ["SCHEMAS", "Field", "Schema", "check_fields"]
+
+Array = NDArray[Any]
+Rule = Callable[[str, Any], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One fitted attribute.
+
+    Attributes
+    ----------
+    kind : {"array", "list", "pair", "float", "int", "bool", "str", "names"}
+        The first three are float64 tensors (a list of numbers, a pair of arrays); the others stand
+        in the JSON document.
+    shape : tuple of int or str
+        Of a tensor; number of names. A letter is a length that is free where it comes first, and
+        the same from there on.
+    rule : callable
+        Raises ModelFileError for a value that cannot be.
+    group : str
+        Fields of one group are there all or none; of the group "", all.
+    """
+
+    kind: str
+    shape: tuple[int | str, ...] = ()
+    rule: Rule | None = None
+    group: str = ""
+
+    @property
+    def is_tensor(self) -> bool:
+        """Whether the value is a tensor, not JSON."""
+        return self.kind in ("array", "list", "pair")
+
+
+Fields = Mapping[str, Field]
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """One estimator.
+
+    Attributes
+    ----------
+    estimator : type
+    fields : callable
+        (estimator with its parameters, n_features_in_) -> its fields.
+    records : mapping of str to type
+        Attributes that are dataclasses, whose fields are named ``attribute.field``.
+    """
+
+    estimator: type[Any]
+    fields: Callable[[Any, int], dict[str, Field]]
+    records: Mapping[str, type[Any]] = field(default_factory=dict)
+
+
+# ---- rules ----------------------------------------------------------------------------------
+
+
+def _finite(name: str, value: Any) -> None:
+    if not np.isfinite(value).all():
+        raise ModelFileError(f"{name}: not finite")
+
+
+def _positive(name: str, value: Any) -> None:
+    _finite(name, value)
+    if not (np.asarray(value) > 0).all():
+        raise ModelFileError(f"{name}: not positive")
+
+
+def _stochastic(name: str, value: Array) -> None:
+    _finite(name, value)
+    if (value < 0).any() or (value > 1 + 1e-6).any():
+        raise ModelFileError(f"{name}: not between 0 and 1")
+    sums = value.sum(axis=-1)
+    if (np.abs(sums - 1.0) > 1e-6).any():
+        worst = sums.flat[int(np.argmax(np.abs(sums - 1.0)))]
+        raise ModelFileError(f"{name}: sums to {worst}, not 1")
+
+
+def _symmetric(name: str, value: Array) -> None:
+    _positive(f"{name}: diagonal", np.diagonal(value, axis1=-2, axis2=-1))
+    unit = np.sqrt(np.diagonal(value, axis1=-2, axis2=-1))
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        skew = np.abs(value - value.swapaxes(-1, -2)) / unit[..., :, None] / unit[..., None, :]
+    if not (skew <= 1e-6).all():  # also false for what is not finite
+        raise ModelFileError(f"{name}: not symmetric")
+
+
+def _positive_definite(name: str, value: Array) -> None:
+    _symmetric(name, value)
+    try:
+        np.linalg.cholesky(value)
+    except np.linalg.LinAlgError as error:
+        raise ModelFileError(f"{name}: not positive definite") from error
+
+
+def _upper_factor(name: str, value: Array) -> None:
+    _finite(name, value)
+    _positive(f"{name}: diagonal", np.diagonal(value, axis1=-2, axis2=-1))
+    if np.tril(value, -1).any():
+        raise ModelFileError(f"{name}: not upper triangular")
+
+
+def _above(least: float) -> Rule:
+    def rule(name: str, value: Any) -> None:
+        _finite(name, value)
+        if not (np.asarray(value) > least).all():
+            raise ModelFileError(f"{name}: not above {least}")
+
+    return rule
+
+
+def _at_least(least: int) -> Rule:
+    def rule(name: str, value: Any) -> None:
+        if value < least:
+            raise ModelFileError(f"{name}: {value} is less than {least}")
+
+    return rule
+
+
+def _one_of(*values: str) -> Rule:
+    def rule(name: str, value: Any) -> None:
+        if value not in values:
+            raise ModelFileError(f"{name}: {value!r} is none of {', '.join(values)}")
+
+    return rule
+
+
+# ---- the rows -------------------------------------------------------------------------------
+
+
+def _common(n_features: int) -> dict[str, Field]:
+    """Return the fields of every estimator."""
+    reasons = _one_of("tolerance", "max_iter", "callback", "interrupted", "numerical")
+    return {
+        "n_features_in_": Field("int", rule=_at_least(1)),
+        "feature_names_in_": Field("names", (n_features,), group="names"),
+        "lower_bound_": Field("float", rule=_finite),
+        "lower_bounds_": Field("list", ("iterations",), _finite),
+        "n_iter_": Field("int", rule=_at_least(0)),
+        "converged_": Field("bool"),
+        "stop_reason_": Field("str", rule=reasons),
+    }
+
+
+def _gaussian_mixture(estimator: Any, n_features: int) -> dict[str, Field]:
+    K, D = estimator.n_components, n_features
+    covariance_type = estimator.covariance_type
+    shape = {
+        "full": (K, D, D),
+        "tied": (D, D),
+        "diag": (K, D),
+        "spherical": (K,),
+        "tied-spherical": (),
+    }[covariance_type]
+    is_matrix = covariance_type in ("full", "tied")
+    is_shared = covariance_type in ("tied", "tied-spherical")
+    covariances = _positive_definite if is_matrix else _positive
+    process = estimator.weight_concentration_prior_type == "dirichlet_process"
+    sticks = process and not estimator.equal_weights
+    chains = ("chains", "draws")
+    return {
+        **_common(n_features),
+        "origin_": Field("array", (D,), _finite),
+        "weights_": Field("array", (K,), _stochastic),
+        "means_": Field("array", (K, D), _finite),
+        "covariances_": Field("array", shape, covariances),
+        "precisions_": Field("array", shape, _symmetric if is_matrix else _positive),
+        "precisions_cholesky_": Field("array", shape, _upper_factor if is_matrix else _positive),
+        "weight_concentration_": Field(
+            "pair" if sticks else "array", (2, K) if sticks else (K,), _positive, "posterior"
+        ),
+        "mean_precision_": Field("array", (K,), _positive, "posterior"),
+        "degrees_of_freedom_": Field(
+            "array",
+            () if is_shared else (K,),
+            _above(D - 1 if is_matrix else 0),
+            "posterior",
+        ),
+        "posterior_.log_joint": Field("array", chains, _finite, "draws"),
+        "posterior_.log_likelihood": Field("array", chains, _finite, "draws"),
+        "posterior_.weights": Field("array", (*chains, K), _stochastic, "draws"),
+        "posterior_.means": Field("array", (*chains, K, D), _finite, "draws"),
+        "posterior_.covariances": Field("array", (*chains, *shape), covariances, "draws"),
+    }
+
+
+SCHEMAS: dict[str, Schema] = {
+    "GaussianMixture": Schema(GaussianMixture, _gaussian_mixture, {"posterior_": PosteriorDraws}),
+}
+
+
+# ---- checking -------------------------------------------------------------------------------
+
+_JSON_TYPES: dict[str, type[Any]] = {"float": float, "int": int, "bool": bool, "str": str}
+
+
+def check_fields(fields: Fields, values: Mapping[str, Any]) -> None:
+    """Raise a ModelFileError, which names the field, unless all values can be.
+
+    Parameters
+    ----------
+    fields : mapping of str to Field
+    values : mapping of str to object
+        Tensors as arrays, names as a list of str.
+    """
+    groups = {fields[name].group for name in values}
+    lengths: dict[str, int] = {}
+    for name, wanted in fields.items():
+        if name in values:
+            _check_type(name, wanted, values[name], lengths)
+            if wanted.rule is not None:
+                wanted.rule(name, values[name])
+        elif not wanted.group or wanted.group in groups:
+            raise ModelFileError(f"{name}: missing")
+
+
+def _check_type(name: str, wanted: Field, value: Any, lengths: dict[str, int]) -> None:
+    if wanted.is_tensor:
+        if value.dtype != np.float64:
+            raise ModelFileError(f"{name}: holds {value.dtype}, not float64")
+        _check_shape(name, wanted, value.shape, lengths)
+    elif wanted.kind == "names":
+        if not isinstance(value, list) or not all(type(item) is str for item in value):
+            raise ModelFileError(f"{name}: not a list of names")
+        _check_shape(name, wanted, (len(value),), lengths)
+    else:
+        kind = _JSON_TYPES[wanted.kind]
+        if type(value) is not kind:
+            raise ModelFileError(f"{name}: {value!r} is not a {kind.__name__}")
+        if kind is float and not isfinite(value):
+            raise ModelFileError(f"{name}: not finite")
+
+
+def _check_shape(name: str, wanted: Field, shape: tuple[int, ...], lengths: dict[str, int]) -> None:
+    matches = len(shape) == len(wanted.shape)
+    for want, length in zip(wanted.shape, shape, strict=False):
+        if isinstance(want, str):
+            want = lengths.setdefault(want, max(length, 1))  # a free length is 1 at least
+        matches = matches and want == length
+    if not matches:
+        expected = ", ".join(str(lengths.get(str(want), want)) for want in wanted.shape)
+        raise ModelFileError(f"{name}: shape {shape}, expected ({expected})")
