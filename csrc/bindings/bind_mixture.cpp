@@ -25,7 +25,8 @@ using Vector = py::array_t<double, py::array::c_style>;
 template <class Enum, std::size_t N>
 Enum parse(const char* what, std::string_view name, const std::array<std::string_view, N>& names) {
     for (std::size_t i = 0; i < N; ++i) {
-        if (names[i] == name) return static_cast<Enum>(i);
+        if (names[i] == name)
+            return static_cast<Enum>(i);
     }
     require(false, "unknown ", what, " '", std::string(name), "'");
     return Enum{};
@@ -94,7 +95,8 @@ detail::RowsView rows_view(const py::array& X, const OptionalVector& weights,
             " features, but the model has ", n_features);
     rows.is_float = is_float;
     rows.offset = offset;
-    if (weights) rows.weights = sized(*weights, rows.n_rows, "weights");
+    if (weights)
+        rows.weights = sized(*weights, rows.n_rows, "weights");
     if (labels) {
         require(static_cast<std::size_t>(labels->size()) == rows.n_rows, "labels has ",
                 labels->size(), " entries for ", rows.n_rows, " rows");
@@ -105,20 +107,21 @@ detail::RowsView rows_view(const py::array& X, const OptionalVector& weights,
 
 GaussianMixture make_mixture(std::size_t n_components, std::size_t n_features,
                              std::string_view covariance_type, std::string_view weight_type,
-                             double weight_concentration, double mean_precision,
-                             const Vector& mean, bool covariance_is_proper,
-                             double degrees_of_freedom, const Vector& scale, const Vector& origin,
-                             const Vector& column_scale, double reg_covar) {
+                             double weight_concentration, double mean_precision, const Vector& mean,
+                             bool covariance_is_proper, double degrees_of_freedom,
+                             const Vector& scale, const Vector& origin, const Vector& column_scale,
+                             double reg_covar) {
     detail::GaussianPrior prior;
     prior.mean_precision = mean_precision;
     prior.mean.assign(mean.data(), sized(mean, n_features, "the prior mean") + n_features);
     prior.covariance_is_proper = covariance_is_proper;
     prior.degrees_of_freedom = covariance_is_proper ? degrees_of_freedom : 0.0;
-    if (covariance_is_proper) prior.scale = to_vector(scale);
+    if (covariance_is_proper)
+        prior.scale = to_vector(scale);
     sized(column_scale, n_features, "the column scale");
     sized(origin, n_features, "the origin");
-    detail::Gaussian components(parse_covariance(covariance_type), n_components, n_features,
-                                prior, to_vector(column_scale), reg_covar);
+    detail::Gaussian components(parse_covariance(covariance_type), n_components, n_features, prior,
+                                to_vector(column_scale), reg_covar);
     require(!covariance_is_proper ||
                 static_cast<std::size_t>(scale.size()) == components.covariance_size(),
             "the prior scale has ", scale.size(), " numbers where the model has ",
@@ -138,11 +141,10 @@ Vector e_step(const ScoreTable& table, std::string_view statistics, const py::ar
     if (local_rule == LocalRule::labels) {
         require(rows.labels != nullptr, "the rule 'labels' needs labels");
         for (std::size_t n = 0; n < rows.n_rows; ++n)
-            require(rows.labels[n] >= 0 && static_cast<std::size_t>(rows.labels[n]) < K,
-                    "label ", rows.labels[n], " at row ", n, " is not in 0..", K - 1);
+            require(rows.labels[n] >= 0 && static_cast<std::size_t>(rows.labels[n]) < K, "label ",
+                    rows.labels[n], " at row ", n, " is not in 0..", K - 1);
     }
-    Vector stats(static_cast<py::ssize_t>(
-        detail::stats_layout(kind, K, table.n_features()).size));
+    Vector stats(static_cast<py::ssize_t>(detail::stats_layout(kind, K, table.n_features()).size));
     double* out = stats.mutable_data();
     call_native([&](const Poll& poll) {
         models::e_step(table, kind, rows, local_rule, seed, iteration, n_threads, poll, out);
@@ -184,16 +186,15 @@ void bind_mixture(py::module_& m) {
     py::class_<ScoreTable>(m, "ScoreTable");
 
     py::class_<GaussianMixture>(m, "GaussianMixture")
-        .def(py::init(&make_mixture), py::kw_only(), py::arg("n_components"),
-             py::arg("n_features"), py::arg("covariance_type"), py::arg("weight_type"),
-             py::arg("weight_concentration"), py::arg("mean_precision"), py::arg("mean"),
-             py::arg("covariance_is_proper"), py::arg("degrees_of_freedom"), py::arg("scale"),
-             py::arg("origin"), py::arg("column_scale"), py::arg("reg_covar"))
+        .def(py::init(&make_mixture), py::kw_only(), py::arg("n_components"), py::arg("n_features"),
+             py::arg("covariance_type"), py::arg("weight_type"), py::arg("weight_concentration"),
+             py::arg("mean_precision"), py::arg("mean"), py::arg("covariance_is_proper"),
+             py::arg("degrees_of_freedom"), py::arg("scale"), py::arg("origin"),
+             py::arg("column_scale"), py::arg("reg_covar"))
         .def("prepare",
              [](const GaussianMixture& model, std::string_view kind, const Vector& params) {
                  const Kind parsed = parse_kind(kind);
-                 return model.prepare(parsed,
-                                      sized(params, model.params_size(parsed), "params"));
+                 return model.prepare(parsed, sized(params, model.params_size(parsed), "params"));
              })
         .def("predictive",
              [](const GaussianMixture& model, const Vector& params) {
@@ -201,19 +202,18 @@ void bind_mixture(py::module_& m) {
                      sized(params, model.params_size(Kind::posterior), "params"));
              })
         .def("update",
-             [](const GaussianMixture& model, std::string_view rule,
-                std::string_view previous_kind, const OptionalVector& previous,
-                const Vector& stats, std::uint64_t seed, std::uint32_t iteration) {
+             [](const GaussianMixture& model, std::string_view rule, std::string_view previous_kind,
+                const OptionalVector& previous, const Vector& stats, std::uint64_t seed,
+                std::uint32_t iteration) {
                  const auto parsed = parse_parameter_rule(rule);
                  const Kind from = parse_kind(previous_kind);
-                 const Kind to = parsed == ParameterRule::posterior ? Kind::posterior
-                                                                    : Kind::point;
+                 const Kind to = parsed == ParameterRule::posterior ? Kind::posterior : Kind::point;
                  Vector out(static_cast<py::ssize_t>(model.params_size(to)));
-                 model.update(parsed, from,
-                              previous ? sized(*previous, model.params_size(from), "params")
-                                       : nullptr,
-                              sized(stats, model.stats_size(), "stats"), seed, iteration,
-                              out.mutable_data());
+                 model.update(
+                     parsed, from,
+                     previous ? sized(*previous, model.params_size(from), "params") : nullptr,
+                     sized(stats, model.stats_size(), "stats"), seed, iteration,
+                     out.mutable_data());
                  return out;
              })
         .def("global_term",
@@ -226,9 +226,9 @@ void bind_mixture(py::module_& m) {
              [](const GaussianMixture& model, std::string_view kind, const Vector& params,
                 const Vector& stats) {
                  const Kind parsed = parse_kind(kind);
-                 return model.expected_log_joint(
-                     parsed, sized(params, model.params_size(parsed), "params"),
-                     sized(stats, model.stats_size(), "stats"));
+                 return model.expected_log_joint(parsed,
+                                                 sized(params, model.params_size(parsed), "params"),
+                                                 sized(stats, model.stats_size(), "stats"));
              })
         .def("mean_weights",
              [](const GaussianMixture& model, const Vector& params) {
@@ -258,10 +258,10 @@ void bind_mixture(py::module_& m) {
     });
     m.def("mixture_e_step", &e_step);
     m.def("mixture_assign", &assign);
-    m.def("mixture_block_rows", [](std::size_t n_features, std::size_t n_components,
-                                   bool is_float) {
-        return models::block_shape(n_features, n_components, is_float).leaf_rows;
-    });
+    m.def("mixture_block_rows",
+          [](std::size_t n_features, std::size_t n_components, bool is_float) {
+              return models::block_shape(n_features, n_components, is_float).leaf_rows;
+          });
     m.def("kmeans_plusplus", [](const Vector& X, const Vector& weights, std::size_t n_clusters,
                                 std::uint64_t seed, int max_iter) {
         require(X.ndim() == 2, "X must have two dimensions, got ", X.ndim());

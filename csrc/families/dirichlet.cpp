@@ -15,7 +15,8 @@ void Weights::mode(const double* counts, double* weights) const {
         weights[k] = type == WeightPrior::equal ? 1.0 : std::max(counts[k] + prior, 0.0);
         total += weights[k];
     }
-    for (std::size_t k = 0; k < n_components; ++k) weights[k] /= total;
+    for (std::size_t k = 0; k < n_components; ++k)
+        weights[k] /= total;
 }
 
 void Weights::posterior(const double* counts, double* out) const {
@@ -59,8 +60,10 @@ void Weights::sample(const double* counts, random::Stream& stream, double* weigh
         weights[k] = stream.log_gamma_draw(concentration + counts[k]);
     const double largest = *std::max_element(weights, weights + K);
     double total = 0;
-    for (std::size_t k = 0; k < K; ++k) total += weights[k] = std::exp(weights[k] - largest);
-    for (std::size_t k = 0; k < K; ++k) weights[k] /= total;
+    for (std::size_t k = 0; k < K; ++k)
+        total += weights[k] = std::exp(weights[k] - largest);
+    for (std::size_t k = 0; k < K; ++k)
+        weights[k] /= total;
 }
 
 void Weights::expected_log(const double* q, double* out) const {
@@ -79,7 +82,8 @@ void Weights::expected_log(const double* q, double* out) const {
         return;
     }
     const double both = special::digamma(std::accumulate(q, q + K, 0.0));
-    for (std::size_t k = 0; k < K; ++k) out[k] = special::digamma(q[k]) - both;
+    for (std::size_t k = 0; k < K; ++k)
+        out[k] = special::digamma(q[k]) - both;
 }
 
 void Weights::mean(const double* q, double* out) const {
@@ -95,14 +99,16 @@ void Weights::mean(const double* q, double* out) const {
         }
         total += out[k];
     }
-    for (std::size_t k = 0; k < K; ++k) out[k] /= total;
+    for (std::size_t k = 0; k < K; ++k)
+        out[k] /= total;
 }
 
 double Weights::log_prior(const double* weights) const {
     const auto K = static_cast<double>(n_components);
     if (type == WeightPrior::dirichlet) {
         double sum = special::lgamma(K * concentration) - K * special::lgamma(concentration);
-        if (concentration == 1.0) return sum;
+        if (concentration == 1.0)
+            return sum;
         for (std::size_t k = 0; k < n_components; ++k)
             sum += (concentration - 1.0) * std::log(weights[k]);
         return sum;
@@ -114,7 +120,8 @@ double Weights::log_prior(const double* weights) const {
         for (std::size_t k = 0; k + 1 < n_components; ++k) {
             const double rest = std::max(left - weights[k], 0.0);
             sum += std::log(concentration);
-            if (concentration != 1.0) sum += (concentration - 1.0) * std::log(rest / left);
+            if (concentration != 1.0)
+                sum += (concentration - 1.0) * std::log(rest / left);
             left = rest;
         }
         return sum;
@@ -124,7 +131,8 @@ double Weights::log_prior(const double* weights) const {
 
 double Weights::kl(const double* q) const {
     const std::size_t K = n_components;
-    if (type == WeightPrior::equal) return 0.0;
+    if (type == WeightPrior::equal)
+        return 0.0;
     const double alpha = concentration;
     if (type == WeightPrior::dirichlet_process) {
         double sum = 0;  // Beta(a, b) against Beta(1, gamma), stick by stick
@@ -140,8 +148,7 @@ double Weights::kl(const double* q) const {
     }
     const double total = std::accumulate(q, q + K, 0.0);
     const double both = special::digamma(total);
-    double sum = special::lgamma(total) -
-                 special::lgamma(static_cast<double>(K) * alpha) +
+    double sum = special::lgamma(total) - special::lgamma(static_cast<double>(K) * alpha) +
                  static_cast<double>(K) * special::lgamma(alpha);
     for (std::size_t k = 0; k < K; ++k)
         sum += (q[k] - alpha) * (special::digamma(q[k]) - both) - special::lgamma(q[k]);

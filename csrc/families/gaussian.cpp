@@ -25,21 +25,24 @@ constexpr double kLog2Pi = 1.8378770664093454836;
 // Lower triangular root of a covariance; throws where it is singular.
 std::vector<double> root_of(const double* covariance, std::size_t n, std::size_t component) {
     std::vector<double> root(covariance, covariance + n * n);
-    if (!cholesky(root.data(), n)) not_positive_definite(component);
+    if (!cholesky(root.data(), n))
+        not_positive_definite(component);
     return root;
 }
 
-std::vector<double> inverse_root_of(const double* covariance, std::size_t n,
-                                    std::size_t component, double* log_det) {
+std::vector<double> inverse_root_of(const double* covariance, std::size_t n, std::size_t component,
+                                    double* log_det) {
     const std::vector<double> root = root_of(covariance, n, component);
-    if (log_det != nullptr) *log_det = 2.0 * log_diagonal(root.data(), n);
+    if (log_det != nullptr)
+        *log_det = 2.0 * log_diagonal(root.data(), n);
     std::vector<double> inverse(n * n);
     invert_lower(root.data(), n, inverse.data());
     return inverse;
 }
 
 double log_positive(double value, std::size_t component) {
-    if (!(value > 0.0)) not_positive_definite(component);
+    if (!(value > 0.0))
+        not_positive_definite(component);
     return std::log(value);
 }
 
@@ -54,14 +57,16 @@ Gaussian::Gaussian(Covariance kind, std::size_t n_components, std::size_t n_feat
       column_scale_(std::move(column_scale)),
       mean_scale_(0.0),
       reg_covar_(reg_covar) {
-    for (const double s : column_scale_) mean_scale_ += s;
+    for (const double s : column_scale_)
+        mean_scale_ += s;
     mean_scale_ /= static_cast<double>(D_);
     prior_.mean.resize(D_, 0.0);
     prior_.scale.resize(covariance_size(), 0.0);
 }
 
 std::size_t Gaussian::covariance_size() const {
-    if (matrix()) return D_ * D_;
+    if (matrix())
+        return D_ * D_;
     return kind_ == Covariance::diag ? D_ : 1;
 }
 
@@ -76,11 +81,13 @@ void Gaussian::start_scale(const double* scatter, double* scale) const {
         for (std::size_t i = 0; i < D_; ++i) {
             for (std::size_t j = 0; j <= i; ++j, ++scatter) {
                 scale[i * D_ + j] += *scatter;
-                if (i != j) scale[j * D_ + i] += *scatter;
+                if (i != j)
+                    scale[j * D_ + i] += *scatter;
             }
         }
     } else if (kind_ == Covariance::diag) {
-        for (std::size_t i = 0; i < D_; ++i) scale[i] += scatter[i];
+        for (std::size_t i = 0; i < D_; ++i)
+            scale[i] += scatter[i];
     } else {
         scale[0] += scatter[0] / static_cast<double>(D_);
     }
@@ -91,13 +98,16 @@ void Gaussian::add_outer(double factor, const double* mean, double* scale) const
     if (matrix()) {
         for (std::size_t i = 0; i < D_; ++i) {
             const double left = factor * mean[i];
-            for (std::size_t j = 0; j < D_; ++j) scale[i * D_ + j] += left * mean[j];
+            for (std::size_t j = 0; j < D_; ++j)
+                scale[i * D_ + j] += left * mean[j];
         }
     } else if (kind_ == Covariance::diag) {
-        for (std::size_t i = 0; i < D_; ++i) scale[i] += factor * mean[i] * mean[i];
+        for (std::size_t i = 0; i < D_; ++i)
+            scale[i] += factor * mean[i] * mean[i];
     } else {
         double square = 0;
-        for (std::size_t i = 0; i < D_; ++i) square += mean[i] * mean[i];
+        for (std::size_t i = 0; i < D_; ++i)
+            square += mean[i] * mean[i];
         scale[0] += factor * square / static_cast<double>(D_);
     }
 }
@@ -106,7 +116,8 @@ void Gaussian::posterior(const double* counts, const double* sums, const double*
                          GaussianFields<double> out) const {
     const double kappa0 = prior_.mean_precision;
     const std::size_t size = covariance_size();
-    if (shared()) start_scale(scatter, out.scale);
+    if (shared())
+        start_scale(scatter, out.scale);
     double total = 0;
     for (std::size_t k = 0; k < K_; ++k) {
         const double kappa = kappa0 + counts[k];
@@ -115,15 +126,19 @@ void Gaussian::posterior(const double* counts, const double* sums, const double*
         for (std::size_t i = 0; i < D_; ++i)
             mean[i] = (kappa0 * prior_.mean[i] + sums[k * D_ + i]) * inverse;
         double* scale = shared() ? out.scale : out.scale + k * size;
-        if (!shared()) start_scale(scatter_of(scatter, k), scale);
-        if (kappa0 > 0) add_outer(kappa0, prior_.mean.data(), scale);
+        if (!shared())
+            start_scale(scatter_of(scatter, k), scale);
+        if (kappa0 > 0)
+            add_outer(kappa0, prior_.mean.data(), scale);
         add_outer(-kappa, mean, scale);
-        if (out.precision != nullptr) out.precision[k] = kappa;
+        if (out.precision != nullptr)
+            out.precision[k] = kappa;
         if (out.freedom != nullptr && !shared())
             out.freedom[k] = prior_.degrees_of_freedom + counts[k];
         total += counts[k];
     }
-    if (out.freedom != nullptr && shared()) out.freedom[0] = prior_.degrees_of_freedom + total;
+    if (out.freedom != nullptr && shared())
+        out.freedom[0] = prior_.degrees_of_freedom + total;
 }
 
 // The mode of a covariance is its scale divided by this.
@@ -132,8 +147,10 @@ double Gaussian::mode_divisor(double count) const {
     const double means = prior_.mean_precision > 0 ? (shared() ? static_cast<double>(K_) : 1.0) : 0;
     const double nu = prior_.degrees_of_freedom;
     const bool proper = prior_.covariance_is_proper;
-    if (matrix()) return count + means + (proper ? nu + d + 1.0 : 0.0);
-    if (kind_ == Covariance::diag) return count + means + (proper ? nu + 2.0 : 0.0);
+    if (matrix())
+        return count + means + (proper ? nu + d + 1.0 : 0.0);
+    if (kind_ == Covariance::diag)
+        return count + means + (proper ? nu + 2.0 : 0.0);
     return count + means + (proper ? nu + 2.0 / d : 0.0);
 }
 
@@ -147,8 +164,7 @@ double Gaussian::rounding_level(const double* means, std::size_t n_means) const 
             largest = std::max(largest, m * m / column_scale_[i]);
         }
     }
-    return 8.0 * static_cast<double>(D_) * std::numeric_limits<double>::epsilon() *
-           (1.0 + largest);
+    return 8.0 * static_cast<double>(D_) * std::numeric_limits<double>::epsilon() * (1.0 + largest);
 }
 
 // The exact maximum over the support Sigma >= reg_covar diag(s^2) has the eigenvectors of the
@@ -168,15 +184,19 @@ void Gaussian::clip(double* covariance, std::size_t index, double rounding) cons
     }
     std::vector<double> scaled(D_ * D_);
     std::vector<double> unit(D_);
-    for (std::size_t i = 0; i < D_; ++i) unit[i] = std::sqrt(column_scale_[i]);
+    for (std::size_t i = 0; i < D_; ++i)
+        unit[i] = std::sqrt(column_scale_[i]);
     for (std::size_t i = 0; i < D_; ++i) {
         for (std::size_t j = 0; j < D_; ++j)
             scaled[i * D_ + j] = covariance[i * D_ + j] / (unit[i] * unit[j]);
     }
     std::vector<double> trial(scaled);
-    for (std::size_t i = 0; i < D_; ++i) trial[i * D_ + i] -= reg_covar_;
-    if (cholesky(trial.data(), D_, reg_covar_ > 0 ? 0.0 : rounding)) return;
-    if (!(reg_covar_ > 0)) not_positive_definite(index);
+    for (std::size_t i = 0; i < D_; ++i)
+        trial[i * D_ + i] -= reg_covar_;
+    if (cholesky(trial.data(), D_, reg_covar_ > 0 ? 0.0 : rounding))
+        return;
+    if (!(reg_covar_ > 0))
+        not_positive_definite(index);
     std::vector<double> values(D_);
     symmetric_eigen(scaled.data(), D_, values.data(), trial.data());
     std::fill(covariance, covariance + D_ * D_, 0.0);
@@ -190,7 +210,8 @@ void Gaussian::clip(double* covariance, std::size_t index, double rounding) cons
         }
     }
     for (std::size_t i = 0; i < D_; ++i) {
-        for (std::size_t j = 0; j < i; ++j) covariance[j * D_ + i] = covariance[i * D_ + j];
+        for (std::size_t j = 0; j < i; ++j)
+            covariance[j * D_ + i] = covariance[i * D_ + j];
     }
 }
 
@@ -206,18 +227,23 @@ void Gaussian::mode(const double* counts, const double* sums, const double* scat
         // Under a shared covariance a proper prior ties an empty component's mean to Sigma, so the
         // mean moves to its mode, m_0.
         const bool moves = counts[k] > 0 || (shared() && prior_.mean_precision > 0);
-        if (!moves) continue;
+        if (!moves)
+            continue;
         const double* mean = means.data() + k * D_;
         std::copy(mean, mean + D_, out.means + k * D_);
-        if (shared()) continue;
+        if (shared())
+            continue;
         double* covariance = out.scale + k * size;
         const double inverse = 1.0 / mode_divisor(counts[k]);
-        for (std::size_t i = 0; i < size; ++i) covariance[i] = scale[k * size + i] * inverse;
+        for (std::size_t i = 0; i < size; ++i)
+            covariance[i] = scale[k * size + i] * inverse;
         clip(covariance, k, rounding_level(mean, 1));
     }
-    if (!shared()) return;
+    if (!shared())
+        return;
     const double inverse = 1.0 / mode_divisor(total);
-    for (std::size_t i = 0; i < size; ++i) out.scale[i] = scale[i] * inverse;
+    for (std::size_t i = 0; i < size; ++i)
+        out.scale[i] = scale[i] * inverse;
     clip(out.scale, 0, rounding_level(means.data(), K_));
 }
 
@@ -229,17 +255,20 @@ void draw_inverse_wishart(const double* scale, double freedom, std::size_t D, st
     const std::vector<double> inverse = inverse_root_of(scale, D, component, nullptr);
     std::vector<double> root(D * D);
     gram_lower(inverse.data(), D, root.data());  // Psi^-1
-    if (!cholesky(root.data(), D)) not_positive_definite(component);
+    if (!cholesky(root.data(), D))
+        not_positive_definite(component);
     std::vector<double> bartlett(D * D, 0.0);
     for (std::size_t i = 0; i < D; ++i) {
-        for (std::size_t j = 0; j < i; ++j) bartlett[i * D + j] = stream.normal();
+        for (std::size_t j = 0; j < i; ++j)
+            bartlett[i * D + j] = stream.normal();
         bartlett[i * D + i] = std::sqrt(stream.chi2(freedom - static_cast<double>(i)));
     }
     std::vector<double> product(D * D, 0.0);
     for (std::size_t i = 0; i < D; ++i) {
         for (std::size_t p = 0; p <= i; ++p) {
             const double left = root[i * D + p];
-            for (std::size_t j = 0; j <= p; ++j) product[i * D + j] += left * bartlett[p * D + j];
+            for (std::size_t j = 0; j <= p; ++j)
+                product[i * D + j] += left * bartlett[p * D + j];
         }
     }
     invert_lower(product.data(), D, root.data());
@@ -256,8 +285,7 @@ void Gaussian::sample(const double* counts, const double* sums, const double* sc
     std::vector<double> precision(K_);
     std::vector<double> freedom(n_covariances());
     std::vector<double> scale(n_covariances() * size);
-    posterior(counts, sums, scatter,
-              {out.means, precision.data(), freedom.data(), scale.data()});
+    posterior(counts, sums, scatter, {out.means, precision.data(), freedom.data(), scale.data()});
     const auto draw_covariance = [&](std::size_t c, random::Stream& stream) {
         double* covariance = out.scale + c * size;
         const double* psi = scale.data() + c * size;
@@ -274,22 +302,26 @@ void Gaussian::sample(const double* counts, const double* sums, const double* sc
     if (shared()) {
         random::Stream stream(seed, iteration, random::kParameterStream, K_ + 1);
         draw_covariance(0, stream);
-        if (matrix()) root = root_of(out.scale, D_, 0);
+        if (matrix())
+            root = root_of(out.scale, D_, 0);
     }
     std::vector<double> noise(D_);
     for (std::size_t k = 0; k < K_; ++k) {
         random::Stream stream(seed, iteration, random::kParameterStream, k + 1);
         if (!shared()) {
             draw_covariance(k, stream);
-            if (matrix()) root = root_of(out.scale + k * size, D_, k);
+            if (matrix())
+                root = root_of(out.scale + k * size, D_, k);
         }
-        for (double& z : noise) z = stream.normal();
+        for (double& z : noise)
+            z = stream.normal();
         const double* covariance = out.scale + (shared() ? 0 : k * size);
         const double width = 1.0 / std::sqrt(precision[k]);
         for (std::size_t i = 0; i < D_; ++i) {
             double step = 0;
             if (matrix()) {
-                for (std::size_t j = 0; j <= i; ++j) step += root[i * D_ + j] * noise[j];
+                for (std::size_t j = 0; j <= i; ++j)
+                    step += root[i * D_ + j] * noise[j];
             } else {
                 step = std::sqrt(covariance[kind_ == Covariance::diag ? i : 0]) * noise[i];
             }
@@ -304,7 +336,8 @@ void Gaussian::widest(double* covariances) const {
     for (std::size_t c = 0; c < n_covariances(); ++c) {
         double* covariance = covariances + c * size;
         if (matrix()) {
-            for (std::size_t i = 0; i < D_; ++i) covariance[i * D_ + i] = column_scale_[i];
+            for (std::size_t i = 0; i < D_; ++i)
+                covariance[i * D_ + i] = column_scale_[i];
         } else if (kind_ == Covariance::diag) {
             std::copy(column_scale_.begin(), column_scale_.end(), covariance);
         } else {
@@ -331,7 +364,8 @@ double Gaussian::log_determinant(const double* covariance) const {
     }
     if (kind_ == Covariance::diag) {
         double sum = 0;
-        for (std::size_t i = 0; i < D_; ++i) sum += log_positive(covariance[i], 0);
+        for (std::size_t i = 0; i < D_; ++i)
+            sum += log_positive(covariance[i], 0);
         return sum;
     }
     return static_cast<double>(D_) * log_positive(covariance[0], 0);
@@ -343,7 +377,8 @@ double Gaussian::mahalanobis_root(const double* factor, const double* point, dou
     for (std::size_t i = 0; i < D_; ++i) {
         double value = 0;
         if (matrix()) {
-            for (std::size_t j = 0; j <= i; ++j) value += factor[i * D_ + j] * point[j];
+            for (std::size_t j = 0; j <= i; ++j)
+                value += factor[i * D_ + j] * point[j];
         } else {
             value = factor[kind_ == Covariance::diag ? i : 0] * point[i];
         }
@@ -368,7 +403,8 @@ Gaussian::Factors Gaussian::factors(GaussianFields<const double> fields, bool is
         double log_det = 0;
         if (matrix()) {
             const std::vector<double> inverse = inverse_root_of(scale, D_, c, &log_det);
-            for (std::size_t i = 0; i < size; ++i) factor[i] = std::sqrt(nu) * inverse[i];
+            for (std::size_t i = 0; i < size; ++i)
+                factor[i] = std::sqrt(nu) * inverse[i];
         } else if (kind_ == Covariance::diag) {
             for (std::size_t i = 0; i < D_; ++i) {
                 log_det += log_positive(scale[i], c);
@@ -386,7 +422,8 @@ Gaussian::Factors Gaussian::factors(GaussianFields<const double> fields, bool is
         const std::size_t c = freedom_index(k);
         const double* mean = fields.means + k * D_;
         out.constant[k] = half_log_precision[c] - 0.5 * d * kLog2Pi;
-        if (is_posterior) out.constant[k] -= 0.5 * d / fields.precision[k];
+        if (is_posterior)
+            out.constant[k] -= 0.5 * d / fields.precision[k];
         if (spherical)
             std::copy(mean, mean + D_, out.shift.begin() + static_cast<std::ptrdiff_t>(k * D_));
         else
@@ -403,7 +440,8 @@ Gaussian::StudentFactors Gaussian::predictive(GaussianFields<const double> field
     std::vector<double> scale(fields.scale, fields.scale + n_covariances() * size);
     const bool spherical = !matrix() && kind_ != Covariance::diag;
     if (spherical) {
-        for (double& psi : scale) psi *= d;
+        for (double& psi : scale)
+            psi *= d;
     }
     StudentFactors out;
     static_cast<Factors&>(out) = factors({fields.means, nullptr, nullptr, scale.data()}, false);
@@ -432,7 +470,8 @@ double Gaussian::log_prior(GaussianFields<const double> point) const {
     const std::size_t size = covariance_size();
     const double kappa0 = prior_.mean_precision;
     const double nu = prior_.degrees_of_freedom;
-    if (!(kappa0 > 0) && !prior_.covariance_is_proper) return 0.0;
+    if (!(kappa0 > 0) && !prior_.covariance_is_proper)
+        return 0.0;
     const Factors f = factors(point, false);
     const bool spherical = !matrix() && kind_ != Covariance::diag;
     double total = 0;
@@ -444,11 +483,13 @@ double Gaussian::log_prior(GaussianFields<const double> point) const {
                 difference[i] = point.means[k * D_ + i] - prior_.mean[i];
             const double* factor = f.factor.data() + freedom_index(k) * size;
             double square = mahalanobis_root(factor, difference.data(), root.data());
-            if (spherical) square /= factor[0];  // the factor is the precision, not its root
+            if (spherical)
+                square /= factor[0];  // the factor is the precision, not its root
             total += f.constant[k] + 0.5 * d * std::log(kappa0) - 0.5 * kappa0 * square;
         }
     }
-    if (!prior_.covariance_is_proper) return total;
+    if (!prior_.covariance_is_proper)
+        return total;
     const double log_psi0 = log_determinant(prior_.scale.data());
     for (std::size_t c = 0; c < n_covariances(); ++c) {
         const double* covariance = point.scale + c * size;
@@ -473,8 +514,8 @@ double Gaussian::log_prior(GaussianFields<const double> point) const {
         } else {
             const double a = 0.5 * d * nu;
             const double b = 0.5 * d * prior_.scale[0];
-            total += a * std::log(b) - special::lgamma(a) -
-                     (a + 1.0) * std::log(covariance[0]) - b / covariance[0];
+            total += a * std::log(b) - special::lgamma(a) - (a + 1.0) * std::log(covariance[0]) -
+                     b / covariance[0];
         }
     }
     return total;
@@ -495,7 +536,8 @@ double Gaussian::kl(GaussianFields<const double> q) const {
             difference[i] = q.means[k * D_ + i] - prior_.mean[i];
         const double* factor = f.factor.data() + freedom_index(k) * size;
         double square = mahalanobis_root(factor, difference.data(), root.data());
-        if (spherical) square /= factor[0];
+        if (spherical)
+            square /= factor[0];
         const double ratio = kappa0 / q.precision[k];
         total += 0.5 * (d * (ratio - std::log(ratio) - 1.0) + kappa0 * square);
     }
@@ -542,7 +584,8 @@ double Gaussian::expected_log_density(const Factors& f, const double* counts, co
     std::vector<double> root(D_);
     double total = 0;
     for (std::size_t k = 0; k < K_; ++k) {
-        if (counts[k] <= 0) continue;
+        if (counts[k] <= 0)
+            continue;
         const double* factor = f.factor.data() + freedom_index(k) * size;
         const double* shift = f.shift.data() + k * D_;
         const double scale = spherical ? factor[0] : 1.0;
@@ -556,7 +599,8 @@ double Gaussian::expected_log_density(const Factors& f, const double* counts, co
         total += counts[k] * f.constant[k] - 0.5 * scale * square;
     }
     for (std::size_t c = 0; c < n_covariances(); ++c) {
-        if (!shared() && counts[c] <= 0) continue;
+        if (!shared() && counts[c] <= 0)
+            continue;
         const double* factor = f.factor.data() + c * size;
         const double* s = scatter_of(scatter, c);
         double trace = 0;
@@ -572,7 +616,8 @@ double Gaussian::expected_log_density(const Factors& f, const double* counts, co
                 }
             }
         } else if (kind_ == Covariance::diag) {
-            for (std::size_t i = 0; i < D_; ++i) trace += factor[i] * factor[i] * s[i];
+            for (std::size_t i = 0; i < D_; ++i)
+                trace += factor[i] * factor[i] * s[i];
         } else {
             trace = factor[0] * s[0];
         }
@@ -583,7 +628,8 @@ double Gaussian::expected_log_density(const Factors& f, const double* counts, co
 
 std::vector<std::size_t> Gaussian::at_edge(const double* covariances) const {
     std::vector<std::size_t> out;
-    if (!(reg_covar_ > 0)) return out;
+    if (!(reg_covar_ > 0))
+        return out;
     const double edge = reg_covar_ * (1.0 + 1e-3);
     for (std::size_t c = 0; c < n_covariances(); ++c) {
         const double* covariance = covariances + c * covariance_size();
@@ -592,8 +638,8 @@ std::vector<std::size_t> Gaussian::at_edge(const double* covariances) const {
             std::vector<double> trial(D_ * D_);
             for (std::size_t i = 0; i < D_; ++i) {
                 for (std::size_t j = 0; j < D_; ++j)
-                    trial[i * D_ + j] = covariance[i * D_ + j] /
-                                        std::sqrt(column_scale_[i] * column_scale_[j]);
+                    trial[i * D_ + j] =
+                        covariance[i * D_ + j] / std::sqrt(column_scale_[i] * column_scale_[j]);
                 trial[i * D_ + i] -= edge;
             }
             inside = cholesky(trial.data(), D_);
@@ -603,7 +649,8 @@ std::vector<std::size_t> Gaussian::at_edge(const double* covariances) const {
                 inside = inside && covariance[i] > edge * unit;
             }
         }
-        if (!inside) out.push_back(c);
+        if (!inside)
+            out.push_back(c);
     }
     return out;
 }

@@ -14,11 +14,11 @@
 namespace vemfast::detail {
 
 struct GaussianPrior {
-    double mean_precision = 0.0;     // kappa_0; zero: flat
-    std::vector<double> mean;        // m_0 (D), centred
+    double mean_precision = 0.0;  // kappa_0; zero: flat
+    std::vector<double> mean;     // m_0 (D), centred
     bool covariance_is_proper = false;
     double degrees_of_freedom = 0.0;  // nu_0
-    std::vector<double> scale;       // Psi_0: D x D, D x D (tied), D, 1, 1
+    std::vector<double> scale;        // Psi_0: D x D, D x D (tied), D, 1, 1
 };
 
 // Pointers into a parameter buffer; `freedom` and `precision` are null for a point, whose `scale`
@@ -33,8 +33,8 @@ struct GaussianFields {
 
 class VEMFAST_API Gaussian {
   public:
-    Gaussian(Covariance kind, std::size_t n_components, std::size_t n_features,
-             GaussianPrior prior, std::vector<double> column_scale, double reg_covar);
+    Gaussian(Covariance kind, std::size_t n_components, std::size_t n_features, GaussianPrior prior,
+             std::vector<double> column_scale, double reg_covar);
 
     Covariance kind() const { return kind_; }
     std::size_t n_components() const { return K_; }
@@ -56,8 +56,8 @@ class VEMFAST_API Gaussian {
               GaussianFields<double> out) const;
 
     // Draw from the conjugate posterior.
-    void sample(const double* counts, const double* sums, const double* scatter,
-                std::uint64_t seed, std::uint32_t iteration, GaussianFields<double> out) const;
+    void sample(const double* counts, const double* sums, const double* scatter, std::uint64_t seed,
+                std::uint32_t iteration, GaussianFields<double> out) const;
 
     // Covariances as wide as the data: where a component without data starts.
     void widest(double* covariances) const;

@@ -18,14 +18,15 @@
 namespace vemfast::VEMFAST_LEVEL {
 namespace {
 
-// Register tile of `gram`: kGramA x kGramB accumulators beside their operands.
+// Register tile of `gram`: kGramA x kGramB accumulators beside their operands; 16 of the 32
+// registers of AVX-512, 12 of 16 elsewhere.
 constexpr int kGramA = 4;
-constexpr int kGramB = kVectorBytes == 64 ? 4 : 2;
+constexpr int kGramB = kVectorBytes == 64 ? 4 : 3;
 
 // out[i * kGramB + j] = sum_n a_i[n] b_j[n], i < A, j < B, over n_padded rows.
 template <class T, int A, int B>
-inline void gram(const T* a, std::size_t lda, const T* b, std::size_t ldb,
-                        std::size_t n_padded, T* out) {
+inline void gram(const T* a, std::size_t lda, const T* b, std::size_t ldb, std::size_t n_padded,
+                 T* out) {
     constexpr int W = static_cast<int>(kLanes<T>);
     constexpr int kSums = A * B;
     constexpr int kStages = (kSums + W - 1) / W;
@@ -33,12 +34,14 @@ inline void gram(const T* a, std::size_t lda, const T* b, std::size_t ldb,
     for (std::size_t n = 0; n < n_padded; n += W) {
         Vec<T> right[B];
 #pragma GCC unroll 8
-        for (int j = 0; j < B; ++j) right[j] = load<T>(b + j * ldb + n);
+        for (int j = 0; j < B; ++j)
+            right[j] = load<T>(b + j * ldb + n);
 #pragma GCC unroll 8
         for (int i = 0; i < A; ++i) {
             const Vec<T> left = load<T>(a + i * lda + n);
 #pragma GCC unroll 8
-            for (int j = 0; j < B; ++j) sum[(i * B + j) / W][(i * B + j) % W] =
+            for (int j = 0; j < B; ++j)
+                sum[(i * B + j) / W][(i * B + j) % W] =
                     mul_add<T>(left, right[j], sum[(i * B + j) / W][(i * B + j) % W]);
         }
     }
@@ -49,25 +52,62 @@ inline void gram(const T* a, std::size_t lda, const T* b, std::size_t ldb,
 #pragma GCC unroll 8
     for (int i = 0; i < A; ++i) {
 #pragma GCC unroll 8
-        for (int j = 0; j < B; ++j) out[i * kGramB + j] = flat[i * B + j];
+        for (int j = 0; j < B; ++j)
+            out[i * kGramB + j] = flat[i * B + j];
     }
 }
 
 template <class T, int A>
 inline void gram_columns(const T* a, std::size_t lda, const T* b, std::size_t ldb,
-                                std::size_t n_padded, std::size_t columns, T* out) {
+                         std::size_t n_padded, std::size_t columns, T* out) {
     if (columns >= static_cast<std::size_t>(kGramB))
         return gram<T, A, kGramB>(a, lda, b, ldb, n_padded, out);
+    if (columns == 2)
+        return gram<T, A, 2>(a, lda, b, ldb, n_padded, out);
     if constexpr (kGramB > 3) {
-        if (columns == 3) return gram<T, A, 3>(a, lda, b, ldb, n_padded, out);
-        if (columns == 2) return gram<T, A, 2>(a, lda, b, ldb, n_padded, out);
+        if (columns == 3)
+            return gram<T, A, 3>(a, lda, b, ldb, n_padded, out);
     }
     return gram<T, A, 1>(a, lda, b, ldb, n_padded, out);
 }
 
+// The lower triangle of `gram` where a and b are the same four features: ten sums instead of
+// sixteen. out[i * kGramA + j], j <= i.
 template <class T>
-inline void gram_any(const T* a, std::size_t lda, std::size_t rows, const T* b,
-                            std::size_t ldb, std::size_t columns, std::size_t n_padded, T* out) {
+inline void gram_diagonal(const T* a, const T* b, std::size_t ld, std::size_t n_padded, T* out) {
+    constexpr int W = static_cast<int>(kLanes<T>);
+    constexpr int A = kGramA;
+    constexpr int kSums = A * (A + 1) / 2;
+    constexpr int kStages = (kSums + W - 1) / W;
+    Vec<T> sum[kStages][W] = {};
+    for (std::size_t n = 0; n < n_padded; n += W) {
+        Vec<T> right[A];
+#pragma GCC unroll 8
+        for (int j = 0; j < A; ++j)
+            right[j] = load<T>(b + j * ld + n);
+#pragma GCC unroll 8
+        for (int i = 0; i < A; ++i) {
+            const Vec<T> left = load<T>(a + i * ld + n);
+#pragma GCC unroll 8
+            for (int j = 0; j <= i; ++j) {
+                Vec<T>& cell = sum[(i * (i + 1) / 2 + j) / W][(i * (i + 1) / 2 + j) % W];
+                cell = mul_add<T>(left, right[j], cell);
+            }
+        }
+    }
+    T flat[kStages * W];
+#pragma GCC unroll 8
+    for (int stage = 0; stage < kStages; ++stage)
+        store<T>(flat + stage * W, reduce_lanes<T>(sum[stage]));
+    for (int i = 0; i < A; ++i) {
+        for (int j = 0; j <= i; ++j)
+            out[i * A + j] = flat[i * (i + 1) / 2 + j];
+    }
+}
+
+template <class T>
+inline void gram_any(const T* a, std::size_t lda, std::size_t rows, const T* b, std::size_t ldb,
+                     std::size_t columns, std::size_t n_padded, T* out) {
     switch (rows) {
         case 1:
             return gram_columns<T, 1>(a, lda, b, ldb, n_padded, columns, out);
@@ -84,6 +124,11 @@ inline std::size_t at_most(std::size_t left, std::size_t bound) {
     return left < bound ? left : bound;
 }
 
+// Columns of the next tile of `gram`: kGramB, but two and two rather than three and one.
+inline std::size_t next_width(std::size_t left) {
+    return kGramB == 3 && left == 4 ? 2 : at_most(left, kGramB);
+}
+
 // out[k * out_ld + j] += sum_n r_k[n] b_j[n], K x columns.
 template <class T>
 static void accumulate_product(const T* r, std::size_t ld, std::size_t K, const T* b,
@@ -92,8 +137,9 @@ static void accumulate_product(const T* r, std::size_t ld, std::size_t K, const 
     T tile[kGramA * kGramB];
     for (std::size_t k = 0; k < K; k += kGramA) {
         const std::size_t rows = at_most(K - k, kGramA);
-        for (std::size_t j = 0; j < columns; j += kGramB) {
-            const std::size_t width = at_most(columns - j, kGramB);
+        std::size_t width = 0;
+        for (std::size_t j = 0; j < columns; j += width) {
+            width = next_width(columns - j);
             gram_any<T>(r + k * ld, ld, rows, b + j * ld, ld, width, n_padded, tile);
             for (std::size_t i = 0; i < rows; ++i) {
                 for (std::size_t c = 0; c < width; ++c)
@@ -113,7 +159,8 @@ inline double row_sum(const T* r, std::size_t n_padded) {
         sum[0] += load<T>(r + n);
         sum[1] += load<T>(r + n + W);
     }
-    for (; n < n_padded; n += W) sum[0] += load<T>(r + n);
+    for (; n < n_padded; n += W)
+        sum[0] += load<T>(r + n);
     return static_cast<double>(horizontal_sum<T>(sum[0] + sum[1]));
 }
 
@@ -121,10 +168,9 @@ inline double row_sum(const T* r, std::size_t n_padded) {
 // `weighted` is workspace for kGramA rows.
 template <class T>
 static void accumulate_triangle(const T* r, const T* x, std::size_t ld, std::size_t D,
-                                std::size_t n_padded, T* weighted, double* sums,
-                                double* triangle) {
+                                std::size_t n_padded, T* weighted, double* sums, double* triangle) {
     const std::size_t W = kLanes<T>;
-    T tile[kGramA * kGramB];
+    T tile[kGramA * kGramA];
     for (std::size_t i0 = 0; i0 < D; i0 += kGramA) {
         const std::size_t rows = at_most(D - i0, kGramA);
         for (std::size_t i = 0; i < rows; ++i) {
@@ -148,14 +194,26 @@ static void accumulate_triangle(const T* r, const T* x, std::size_t ld, std::siz
             if (sums != nullptr)
                 sums[i0 + i] += static_cast<double>(horizontal_sum<T>(sum[0] + sum[1]));
         }
-        for (std::size_t j0 = 0; j0 < i0 + rows; j0 += kGramB) {
-            const std::size_t width = at_most(i0 + rows - j0, kGramB);
+        // Whole groups of four have a triangle of their own on the diagonal.
+        const bool whole = rows == static_cast<std::size_t>(kGramA);
+        const std::size_t columns = whole ? i0 : i0 + rows;
+        std::size_t width = 0;
+        for (std::size_t j0 = 0; j0 < columns; j0 += width) {
+            width = next_width(columns - j0);
             gram_any<T>(weighted, ld, rows, x + j0 * ld, ld, width, n_padded, tile);
             for (std::size_t i = 0; i < rows; ++i) {
                 double* out = triangle + (i0 + i) * (i0 + i + 1) / 2;
                 for (std::size_t c = 0; c < width && j0 + c <= i0 + i; ++c)
                     out[j0 + c] += static_cast<double>(tile[i * kGramB + c]);
             }
+        }
+        if (!whole)
+            continue;
+        gram_diagonal<T>(weighted, x + i0 * ld, ld, n_padded, tile);
+        for (std::size_t i = 0; i < rows; ++i) {
+            double* out = triangle + (i0 + i) * (i0 + i + 1) / 2 + i0;
+            for (std::size_t c = 0; c <= i; ++c)
+                out[c] += static_cast<double>(tile[i * kGramA + c]);
         }
     }
 }
@@ -207,7 +265,8 @@ static void accumulate(Covariance kind, const T* r, const T* x, std::size_t ld, 
     double* counts = stats + layout.counts + k0;
     double* sums = stats + layout.sums + k0 * D;
     double* scatter = stats + layout.scatter;
-    for (std::size_t k = 0; k < K; ++k) counts[k] += row_sum<T>(r + k * ld, n_padded);
+    for (std::size_t k = 0; k < K; ++k)
+        counts[k] += row_sum<T>(r + k * ld, n_padded);
     switch (kind) {
         case Covariance::full: {
             const std::size_t triangle = D * (D + 1) / 2;

@@ -35,59 +35,65 @@ inline Vec<T> cap_square(Vec<T> q) {
     return select<T>(q < largest, q, largest);  // false for NaN too
 }
 
-// J outputs y_j = sum_{i <= j} factor_ji x_i - shift_j, j = j0 .. j0 + J - 1, over one chunk of
+// J outputs y_j = shift_j + sum_{i <= j} factor_ji x_i, j = j0 .. j0 + J - 1, over one chunk of
 // rows. `factor` is the group's block of the packed triangle: for each i the J values of the
 // group, i = 0 .. j0 + J - 1; the last J rows are the triangle itself, unrolled without its zeros.
 template <class T, int J>
 inline void triangle_group(const T* x, std::size_t ld, const T* factor, const T* shift,
-                                  std::size_t j0, Vec<T> (&y)[J][kChunkVectors]) {
+                           std::size_t j0, Vec<T> (&y)[J][kChunkVectors]) {
     constexpr int R = kChunkVectors;
     constexpr std::size_t W = kLanes<T>;
 #pragma GCC unroll 8
     for (int j = 0; j < J; ++j) {
 #pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) y[j][r] = splat<T>(-shift[j]);
+        for (int r = 0; r < R; ++r)
+            y[j][r] = splat<T>(shift[j]);
     }
     for (std::size_t i = 0; i < j0; ++i) {
         Vec<T> row[R];
 #pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) row[r] = load<T>(x + i * ld + r * W);
+        for (int r = 0; r < R; ++r)
+            row[r] = load<T>(x + i * ld + r * W);
 #pragma GCC unroll 8
         for (int j = 0; j < J; ++j) {
             const Vec<T> f = splat<T>(factor[i * J + j]);
 #pragma GCC unroll 8
-            for (int r = 0; r < R; ++r) y[j][r] = mul_add<T>(f, row[r], y[j][r]);
+            for (int r = 0; r < R; ++r)
+                y[j][r] = mul_add<T>(f, row[r], y[j][r]);
         }
     }
 #pragma GCC unroll 8
     for (int i = 0; i < J; ++i) {
         Vec<T> row[R];
 #pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) row[r] = load<T>(x + (j0 + i) * ld + r * W);
+        for (int r = 0; r < R; ++r)
+            row[r] = load<T>(x + (j0 + i) * ld + r * W);
 #pragma GCC unroll 8
         for (int j = i; j < J; ++j) {
             const Vec<T> f = splat<T>(factor[(j0 + i) * J + j]);
 #pragma GCC unroll 8
-            for (int r = 0; r < R; ++r) y[j][r] = mul_add<T>(f, row[r], y[j][r]);
+            for (int r = 0; r < R; ++r)
+                y[j][r] = mul_add<T>(f, row[r], y[j][r]);
         }
     }
 }
 
 template <class T, int J>
 inline void add_group_squares(const T* x, std::size_t ld, const T* factor, const T* shift,
-                                     std::size_t j0, Vec<T> (&q)[kChunkVectors]) {
+                              std::size_t j0, Vec<T> (&q)[kChunkVectors]) {
     Vec<T> y[J][kChunkVectors];
     triangle_group<T, J>(x, ld, factor, shift, j0, y);
 #pragma GCC unroll 8
     for (int j = 0; j < J; ++j) {
 #pragma GCC unroll 8
-        for (int r = 0; r < kChunkVectors; ++r) q[r] = mul_add<T>(y[j][r], y[j][r], q[r]);
+        for (int r = 0; r < kChunkVectors; ++r)
+            q[r] = mul_add<T>(y[j][r], y[j][r], q[r]);
     }
 }
 
 template <class T, int J>
-inline void store_group(const T* x, std::size_t ld, const T* factor, const T* shift,
-                               std::size_t j0, T* out) {
+inline void store_group(const T* x, std::size_t ld, const T* factor, const T* shift, std::size_t j0,
+                        T* out) {
     Vec<T> y[J][kChunkVectors];
     triangle_group<T, J>(x, ld, factor, shift, j0, y);
 #pragma GCC unroll 8
@@ -101,7 +107,7 @@ inline void store_group(const T* x, std::size_t ld, const T* factor, const T* sh
 // Score of one chunk from its squared distances.
 template <class T>
 inline void store_scores(const GaussianScores<T>& table, std::size_t k,
-                                const Vec<T> (&q)[kChunkVectors], T* s) {
+                         const Vec<T> (&q)[kChunkVectors], T* s) {
 #pragma GCC unroll 8
     for (int r = 0; r < kChunkVectors; ++r) {
         const Vec<T> square = cap_square<T>(q[r]);
@@ -182,11 +188,12 @@ static void whiten(const T* factor, std::size_t D, const T* x, std::size_t ld, s
 // C components' squared distances |x - m_k|^2 over one chunk; the rows' loads are shared.
 template <class T, int C>
 inline void squared_distances(const T* x, std::size_t ld, const T* means, std::size_t D,
-                                     Vec<T> (&q)[C][kChunkVectors]) {
+                              Vec<T> (&q)[C][kChunkVectors]) {
     for (std::size_t i = 0; i < D; ++i) {
         Vec<T> row[kChunkVectors];
 #pragma GCC unroll 8
-        for (int r = 0; r < kChunkVectors; ++r) row[r] = load<T>(x + i * ld + r * kLanes<T>);
+        for (int r = 0; r < kChunkVectors; ++r)
+            row[r] = load<T>(x + i * ld + r * kLanes<T>);
 #pragma GCC unroll 4
         for (int c = 0; c < C; ++c) {
             const Vec<T> mean = splat<T>(means[c * D + i]);
@@ -200,18 +207,19 @@ inline void squared_distances(const T* x, std::size_t ld, const T* means, std::s
 }
 
 // Components whose distances are computed together: as many as the registers carry.
-constexpr int kComponents = 2;
+constexpr int kComponents = kVectorBytes == 64 ? 2 : 3;
 
 template <class T, int C>
-inline void score_spherical_chunk(const GaussianScores<T>& table, const T* x,
-                                         std::size_t ld, std::size_t k, bool unit, T* s) {
+inline void score_spherical_chunk(const GaussianScores<T>& table, const T* x, std::size_t ld,
+                                  std::size_t k, bool unit, T* s) {
     Vec<T> q[C][kChunkVectors] = {};
     squared_distances<T, C>(x, ld, table.shift + k * table.n_features, table.n_features, q);
 #pragma GCC unroll 4
     for (int c = 0; c < C; ++c) {
         const Vec<T> precision = splat<T>(unit ? T(1) : table.factor[k + c]);
 #pragma GCC unroll 8
-        for (int r = 0; r < kChunkVectors; ++r) q[c][r] *= precision;
+        for (int r = 0; r < kChunkVectors; ++r)
+            q[c][r] *= precision;
         store_scores<T>(table, k + c, q[c], s + (k + c) * ld);
     }
 }
@@ -225,13 +233,14 @@ static void score_spherical(const GaussianScores<T>& table, const T* x, std::siz
         std::size_t k = 0;
         for (; k + kComponents <= K; k += kComponents)
             score_spherical_chunk<T, kComponents>(table, x + n, ld, k, unit, s + n);
-        for (; k < K; ++k) score_spherical_chunk<T, 1>(table, x + n, ld, k, unit, s + n);
+        for (; k < K; ++k)
+            score_spherical_chunk<T, 1>(table, x + n, ld, k, unit, s + n);
     }
 }
 
 template <class T, int C>
 inline void score_diag_chunk(const GaussianScores<T>& table, const T* x, std::size_t ld,
-                                    std::size_t k, T* s) {
+                             std::size_t k, T* s) {
     const std::size_t D = table.n_features;
     const T* factor = table.factor + k * D;
     const T* shift = table.shift + k * D;
@@ -239,11 +248,12 @@ inline void score_diag_chunk(const GaussianScores<T>& table, const T* x, std::si
     for (std::size_t i = 0; i < D; ++i) {
         Vec<T> row[kChunkVectors];
 #pragma GCC unroll 8
-        for (int r = 0; r < kChunkVectors; ++r) row[r] = load<T>(x + i * ld + r * kLanes<T>);
+        for (int r = 0; r < kChunkVectors; ++r)
+            row[r] = load<T>(x + i * ld + r * kLanes<T>);
 #pragma GCC unroll 4
         for (int c = 0; c < C; ++c) {
             const Vec<T> f = splat<T>(factor[c * D + i]);
-            const Vec<T> b = splat<T>(-shift[c * D + i]);
+            const Vec<T> b = splat<T>(shift[c * D + i]);
 #pragma GCC unroll 8
             for (int r = 0; r < kChunkVectors; ++r) {
                 const Vec<T> t = mul_add<T>(f, row[r], b);
@@ -252,24 +262,24 @@ inline void score_diag_chunk(const GaussianScores<T>& table, const T* x, std::si
         }
     }
 #pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) store_scores<T>(table, k + c, q[c], s + (k + c) * ld);
+    for (int c = 0; c < C; ++c)
+        store_scores<T>(table, k + c, q[c], s + (k + c) * ld);
 }
 
 // Product of univariate Student densities: the sum of D logarithms a row and component.
 template <class T>
-inline void score_diag_student_chunk(const GaussianScores<T>& table, const T* x,
-                                            std::size_t ld, std::size_t k, T* s) {
+inline void score_diag_student_chunk(const GaussianScores<T>& table, const T* x, std::size_t ld,
+                                     std::size_t k, T* s) {
     const std::size_t D = table.n_features;
     Vec<T> total[kChunkVectors] = {};
     for (std::size_t i = 0; i < D; ++i) {
         const Vec<T> f = splat<T>(table.factor[k * D + i]);
-        const Vec<T> b = splat<T>(-table.shift[k * D + i]);
+        const Vec<T> b = splat<T>(table.shift[k * D + i]);
 #pragma GCC unroll 8
         for (int r = 0; r < kChunkVectors; ++r) {
             const Vec<T> t = mul_add<T>(f, load<T>(x + i * ld + r * kLanes<T>), b);
             const Vec<T> square = cap_square<T>(t * t);
-            total[r] +=
-                vlog<T>(splat<T>(T(1)) + square * splat<T>(table.tail_scale[k]));
+            total[r] += vlog<T>(splat<T>(T(1)) + square * splat<T>(table.tail_scale[k]));
         }
     }
 #pragma GCC unroll 8
@@ -286,18 +296,20 @@ static void score_diag(const GaussianScores<T>& table, const T* x, std::size_t l
     for (std::size_t n = 0; n < n_padded; n += kChunkRows<T>) {
         std::size_t k = 0;
         if (table.student) {
-            for (; k < K; ++k) score_diag_student_chunk<T>(table, x + n, ld, k, s + n);
+            for (; k < K; ++k)
+                score_diag_student_chunk<T>(table, x + n, ld, k, s + n);
         }
         for (; k + kComponents <= K; k += kComponents)
             score_diag_chunk<T, kComponents>(table, x + n, ld, k, s + n);
-        for (; k < K; ++k) score_diag_chunk<T, 1>(table, x + n, ld, k, s + n);
+        for (; k < K; ++k)
+            score_diag_chunk<T, 1>(table, x + n, ld, k, s + n);
     }
 }
 
 // Scores of every component; `whitened` (D x ld) is workspace for the tied type.
 template <class T>
-static void score(const GaussianScores<T>& table, const T* x, std::size_t ld,
-                  std::size_t n_padded, T* whitened, T* s) {
+static void score(const GaussianScores<T>& table, const T* x, std::size_t ld, std::size_t n_padded,
+                  T* whitened, T* s) {
     switch (table.kind) {
         case Covariance::full:
             return score_full<T>(table, x, ld, n_padded, s);

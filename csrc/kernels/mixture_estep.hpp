@@ -32,20 +32,19 @@ inline std::size_t round_up(std::size_t n, std::size_t multiple) {
 template <class T>
 struct TileWorkspace {
     std::size_t ld;
-    T* x;         // tile_features x ld
-    T* s;         // K x ld: scores, then responsibilities
-    T* w;         // ld: row weights, zero on padded rows
-    T* weighted;  // kGramA x ld
-    T* spare;     // tile_features x ld: whitened rows (tied), or the rows of one label
-    T* density;   // ld
+    T* x;                  // tile_features x ld
+    T* s;                  // K x ld: scores, then responsibilities
+    T* w;                  // ld: row weights, zero on padded rows
+    T* weighted;           // kGramA x ld
+    T* spare;              // tile_features x ld: whitened rows (tied), or the rows of one label
+    T* density;            // ld
     std::int32_t* labels;  // ld
     std::int32_t* order;   // ld: rows sorted by label
     std::int32_t* begin;   // K + 1
 };
 
 template <class T>
-inline std::size_t workspace_bytes(std::size_t tile_rows, std::size_t features,
-                                          std::size_t K) {
+inline std::size_t workspace_bytes(std::size_t tile_rows, std::size_t features, std::size_t K) {
     const std::size_t ld = round_up(tile_rows, 64) + kRowPad<T>;
     return sizeof(T) * ld * (2 * features + K + kGramA + 2) +
            sizeof(std::int32_t) * (2 * ld + K + 1) + 128;
@@ -53,7 +52,7 @@ inline std::size_t workspace_bytes(std::size_t tile_rows, std::size_t features,
 
 template <class T>
 inline TileWorkspace<T> carve(void* memory, std::size_t tile_rows, std::size_t features,
-                                     std::size_t K) {
+                              std::size_t K) {
     TileWorkspace<T> space;
     space.ld = round_up(tile_rows, 64) + kRowPad<T>;
     const auto address = reinterpret_cast<std::uintptr_t>(memory);
@@ -98,23 +97,26 @@ static void load_tile(const RowsView& rows, std::size_t first, std::size_t n, st
         }
     }
     for (std::size_t i = 0; i < D; ++i) {
-        for (std::size_t r = n; r < n_padded; ++r) x[i * ld + r] = 0;
+        for (std::size_t r = n; r < n_padded; ++r)
+            x[i * ld + r] = 0;
     }
 }
 
 template <class T>
-static void load_rows(const RowsView& rows, std::size_t first, std::size_t n,
-                      std::size_t n_padded, const double* origin, const TileWorkspace<T>& space) {
+static void load_rows(const RowsView& rows, std::size_t first, std::size_t n, std::size_t n_padded,
+                      const double* origin, const TileWorkspace<T>& space) {
     if (rows.is_float)
         load_tile<T, float>(rows, first, n, n_padded, origin, space.x, space.ld);
     else
         load_tile<T, double>(rows, first, n, n_padded, origin, space.x, space.ld);
     for (std::size_t r = 0; r < n; ++r)
-        space.w[r] = rows.weights == nullptr
-                         ? T(1)
-                         : static_cast<T>(rows.weights[static_cast<std::ptrdiff_t>(first + r) *
-                                                       rows.weight_stride]);
-    for (std::size_t r = n; r < n_padded; ++r) space.w[r] = 0;
+        space.w[r] =
+            rows.weights == nullptr
+                ? T(1)
+                : static_cast<T>(
+                      rows.weights[static_cast<std::ptrdiff_t>(first + r) * rows.weight_stride]);
+    for (std::size_t r = n; r < n_padded; ++r)
+        space.w[r] = 0;
 }
 
 // Statistics under one label a row: rows are bucketed by label and each bucket is a dense tile of
@@ -125,9 +127,12 @@ static void accumulate_labels(const MixtureTask<T>& task, const TileWorkspace<T>
                               double* stats) {
     const std::size_t K = task.scores.n_components;
     const std::size_t D = task.scores.n_features;
-    for (std::size_t k = 0; k <= K; ++k) space.begin[k] = 0;
-    for (std::size_t r = 0; r < n; ++r) ++space.begin[space.labels[r] + 1];
-    for (std::size_t k = 0; k < K; ++k) space.begin[k + 1] += space.begin[k];
+    for (std::size_t k = 0; k <= K; ++k)
+        space.begin[k] = 0;
+    for (std::size_t r = 0; r < n; ++r)
+        ++space.begin[space.labels[r] + 1];
+    for (std::size_t k = 0; k < K; ++k)
+        space.begin[k + 1] += space.begin[k];
     for (std::size_t r = 0; r < n; ++r)
         space.order[space.begin[space.labels[r]]++] = static_cast<std::int32_t>(r);
     T* gathered_w = space.density;
@@ -135,17 +140,22 @@ static void accumulate_labels(const MixtureTask<T>& task, const TileWorkspace<T>
     for (std::size_t k = 0; k < K; ++k) {
         const std::size_t to = static_cast<std::size_t>(space.begin[k]);  // end of bucket k now
         const std::size_t count = to - from;
-        if (count == 0) continue;
+        if (count == 0)
+            continue;
         const std::size_t padded = round_up(count, kLanes<T>);
         const std::int32_t* order = space.order + from;
         for (std::size_t i = 0; i < features; ++i) {
             const T* source = space.x + i * space.ld;
             T* target = space.spare + i * space.ld;
-            for (std::size_t r = 0; r < count; ++r) target[r] = source[order[r]];
-            for (std::size_t r = count; r < padded; ++r) target[r] = 0;
+            for (std::size_t r = 0; r < count; ++r)
+                target[r] = source[order[r]];
+            for (std::size_t r = count; r < padded; ++r)
+                target[r] = 0;
         }
-        for (std::size_t r = 0; r < count; ++r) gathered_w[r] = space.w[order[r]];
-        for (std::size_t r = count; r < padded; ++r) gathered_w[r] = 0;
+        for (std::size_t r = 0; r < count; ++r)
+            gathered_w[r] = space.w[order[r]];
+        for (std::size_t r = count; r < padded; ++r)
+            gathered_w[r] = 0;
         accumulate<T>(task.statistics, gathered_w, space.spare, space.ld, k, 1, D, padded,
                       space.weighted, layout, stats);
         from = to;
@@ -187,11 +197,11 @@ static void mixture_estep(const MixtureTask<T>& task, std::size_t first, std::si
                                          task.iteration, global_row, space.labels);
                 break;
             case LocalRule::labels:
-                for (std::size_t r = 0; r < n; ++r) space.labels[r] = task.rows.labels[row + r];
+                for (std::size_t r = 0; r < n; ++r)
+                    space.labels[r] = task.rows.labels[row + r];
                 break;
             case LocalRule::random:
-                local_random<T>(space.s, space.ld, K, space.w, n, n_padded, task.seed,
-                                global_row);
+                local_random<T>(space.s, space.ld, K, space.w, n, n_padded, task.seed, global_row);
                 by_label = false;
                 break;
         }
@@ -200,8 +210,8 @@ static void mixture_estep(const MixtureTask<T>& task, std::size_t first, std::si
         else
             accumulate<T>(task.statistics, space.s, space.x, space.ld, 0, K, D, n_padded,
                           space.weighted, layout, stats);
-        accumulate_tied<T>(task.statistics, space.w, space.x, space.ld, D, n_padded,
-                           space.weighted, layout, stats);
+        accumulate_tied<T>(task.statistics, space.w, space.x, space.ld, D, n_padded, space.weighted,
+                           layout, stats);
         stats[0] += bound.local_bound;
         stats[1] += bound.entropy;
     }
@@ -220,7 +230,8 @@ static void mixture_assign(const MixtureTask<T>& task, std::size_t first, std::s
         const std::size_t n_padded = round_up(n, kPadRows<T>);
         const std::size_t row = first + done;
         load_rows<T>(task.rows, row, n, n_padded, task.scores.origin, space);
-        for (std::size_t r = 0; r < n_padded; ++r) space.w[r] = T(1);
+        for (std::size_t r = 0; r < n_padded; ++r)
+            space.w[r] = T(1);
         score<T>(task.scores, space.x, space.ld, n_padded, space.spare, space.s);
         if (out.scores != nullptr) {
             for (std::size_t r = 0; r < n; ++r) {
@@ -230,9 +241,11 @@ static void mixture_assign(const MixtureTask<T>& task, std::size_t first, std::s
         }
         if (out.labels != nullptr) {
             local_hard<T>(space.s, space.ld, K, space.w, n_padded, space.labels);
-            for (std::size_t r = 0; r < n; ++r) out.labels[row + r] = space.labels[r];
+            for (std::size_t r = 0; r < n; ++r)
+                out.labels[row + r] = space.labels[r];
         }
-        if (out.responsibilities == nullptr && out.log_density == nullptr) continue;
+        if (out.responsibilities == nullptr && out.log_density == nullptr)
+            continue;
         local_exact<T>(space.s, space.ld, K, space.w, n_padded, space.density);
         if (out.log_density != nullptr) {
             // A capped square means that the row is farther than the type can say.

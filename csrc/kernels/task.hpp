@@ -21,17 +21,17 @@ struct RowsView {
     std::size_t n_rows = 0;
     std::size_t n_features = 0;
     bool is_float = false;
-    const double* weights = nullptr;    // n_rows, or null for weight one
-    std::ptrdiff_t weight_stride = 1;   // elements
+    const double* weights = nullptr;       // n_rows, or null for weight one
+    std::ptrdiff_t weight_stride = 1;      // elements
     const std::int32_t* labels = nullptr;  // n_rows, for LocalRule::labels
-    std::uint64_t offset = 0;           // global index of the first row: keys the random draws
+    std::uint64_t offset = 0;              // global index of the first row: keys the random draws
 };
 
 // Gaussian scores c_k - q_k(x) / 2 in the layout that the kernels read; one scalar type.
 //   full       factor: per component the rows of the precision factor, packed in groups of
-//              kGroup outputs (see pack_triangle); shift: factor times mean, K x D
+//              kGroup outputs (see pack_triangle); shift: minus factor times mean, K x D
 //   tied       factor: one packed triangle; shift: factor times mean, K x D
-//   diag       factor: root precisions, K x D; shift: factor times mean, K x D
+//   diag       factor: root precisions, K x D; shift: minus factor times mean, K x D
 //   spherical  (and tied_spherical) factor: precisions, K; shift: means, K x D
 // With `student`, the score becomes constant - tail * log1p(q * scale) (and for diag a sum of
 // such terms over the features): the predictive density of a conjugate posterior.
@@ -41,12 +41,12 @@ struct GaussianScores {
     bool student = false;
     std::size_t n_components = 0;
     std::size_t n_features = 0;
-    const T* constant = nullptr;       // K
+    const T* constant = nullptr;  // K
     const T* factor = nullptr;
-    const T* shift = nullptr;          // K x D
-    const T* tail = nullptr;           // K, student only
-    const T* tail_scale = nullptr;     // K, student only
-    const double* origin = nullptr;    // D, subtracted from every row
+    const T* shift = nullptr;        // K x D
+    const T* tail = nullptr;         // K, student only
+    const T* tail_scale = nullptr;   // K, student only
+    const double* origin = nullptr;  // D, subtracted from every row
 };
 
 // Outputs of an assignment pass; each may be null. Rows are relative to the view.

@@ -39,17 +39,19 @@ struct TileBound {
     double entropy = 0;
 };
 
-inline double sum_as_double(Vec<double> v) { return horizontal_sum<double>(v); }
+inline double sum_as_double(Vec<double> v) {
+    return horizontal_sum<double>(v);
+}
 inline double sum_as_double(Vec<float> v) {
     const auto halves = to_double(v);
     return horizontal_sum<double>(halves.low + halves.high);
 }
 
 template <class T>
-inline void row_maxima(const T* s, std::size_t ld, std::size_t K,
-                              Vec<T> (&largest)[kLineVectors]) {
+inline void row_maxima(const T* s, std::size_t ld, std::size_t K, Vec<T> (&largest)[kLineVectors]) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kLineVectors; ++v) largest[v] = load<T>(s + v * kLanes<T>);
+    for (int v = 0; v < kLineVectors; ++v)
+        largest[v] = load<T>(s + v * kLanes<T>);
     for (std::size_t k = 1; k < K; ++k) {
 #pragma GCC unroll 4
         for (int v = 0; v < kLineVectors; ++v)
@@ -91,7 +93,8 @@ static TileBound local_exact(T* s, std::size_t ld, std::size_t K, const T* w, st
             bound = mul_add<T>(weight, log_sum, bound);
             entropy += weight * (log_total - product[v] * inverse);
             scale[v] = weight * inverse;
-            if (log_density != nullptr) store<T>(log_density + n + v * kLanes<T>, log_sum);
+            if (log_density != nullptr)
+                store<T>(log_density + n + v * kLanes<T>, log_sum);
         }
         for (std::size_t k = 0; k < K; ++k) {
 #pragma GCC unroll 4
@@ -164,8 +167,7 @@ static TileBound local_sampled(T* s, std::size_t ld, std::size_t K, const T* w,
 #pragma GCC unroll 4
             for (int v = 0; v < kLineVectors; ++v) {
                 cumulated[v] += load<T>(column + k * ld + v * kLanes<T>);
-                label[v] += select<T>(cumulated[v] <= threshold[v], splat<T>(T(1)),
-                                      splat<T>(T(0)));
+                label[v] += select<T>(cumulated[v] <= threshold[v], splat<T>(T(1)), splat<T>(T(0)));
             }
         }
 #pragma GCC unroll 4
@@ -191,10 +193,12 @@ static void local_random(T* s, std::size_t ld, std::size_t K, const T* w, std::s
             total += u;
         }
         const T scale = w[n] / total;
-        for (std::size_t k = 0; k < K; ++k) s[k * ld + n] *= scale;
+        for (std::size_t k = 0; k < K; ++k)
+            s[k * ld + n] *= scale;
     }
     for (std::size_t n = n_rows; n < n_padded; ++n) {
-        for (std::size_t k = 0; k < K; ++k) s[k * ld + n] = 0;
+        for (std::size_t k = 0; k < K; ++k)
+            s[k * ld + n] = 0;
     }
 }
 

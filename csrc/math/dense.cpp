@@ -11,12 +11,15 @@ bool cholesky(double* a, std::size_t n, double smallest_pivot) {
         for (std::size_t j = 0; j < i; ++j) {
             const double* other = a + j * n;
             double sum = row[j];
-            for (std::size_t p = 0; p < j; ++p) sum -= row[p] * other[p];
+            for (std::size_t p = 0; p < j; ++p)
+                sum -= row[p] * other[p];
             row[j] = sum / other[j];
         }
         double pivot = row[i];
-        for (std::size_t p = 0; p < i; ++p) pivot -= row[p] * row[p];
-        if (!(pivot > smallest_pivot)) return false;
+        for (std::size_t p = 0; p < i; ++p)
+            pivot -= row[p] * row[p];
+        if (!(pivot > smallest_pivot))
+            return false;
         row[i] = std::sqrt(pivot);
         std::fill(row + i + 1, row + n, 0.0);
     }
@@ -30,10 +33,12 @@ void invert_lower(const double* lower, std::size_t n, double* out) {
         for (std::size_t p = 0; p < i; ++p) {
             const double factor = lower[i * n + p];
             const double* other = out + p * n;
-            for (std::size_t j = 0; j <= p; ++j) row[j] -= factor * other[j];
+            for (std::size_t j = 0; j <= p; ++j)
+                row[j] -= factor * other[j];
         }
         const double inverse = 1.0 / lower[i * n + i];
-        for (std::size_t j = 0; j < i; ++j) row[j] *= inverse;
+        for (std::size_t j = 0; j < i; ++j)
+            row[j] *= inverse;
         row[i] = inverse;
     }
 }
@@ -45,7 +50,8 @@ void gram_lower(const double* lower, std::size_t n, double* out) {
         for (std::size_t i = 0; i <= p; ++i) {
             const double factor = row[i];
             double* target = out + i * n;
-            for (std::size_t j = 0; j <= p; ++j) target[j] += factor * row[j];
+            for (std::size_t j = 0; j <= p; ++j)
+                target[j] += factor * row[j];
         }
     }
 }
@@ -55,14 +61,16 @@ namespace {
 double off_diagonal(const double* a, std::size_t n) {
     double sum = 0;
     for (std::size_t i = 0; i < n; ++i) {
-        for (std::size_t j = 0; j < i; ++j) sum += a[i * n + j] * a[i * n + j];
+        for (std::size_t j = 0; j < i; ++j)
+            sum += a[i * n + j] * a[i * n + j];
     }
     return sum;
 }
 
 void rotate(double* a, double* vectors, std::size_t n, std::size_t p, std::size_t q) {
     const double apq = a[p * n + q];
-    if (apq == 0.0) return;
+    if (apq == 0.0)
+        return;
     const double theta = (a[q * n + q] - a[p * n + p]) / (2.0 * apq);
     const double t = std::copysign(1.0, theta) / (std::abs(theta) + std::hypot(1.0, theta));
     const double c = 1.0 / std::hypot(1.0, t);
@@ -96,20 +104,24 @@ void symmetric_eigen(double* a, std::size_t n, double* values, double* vectors) 
     double norm = 0;
     for (std::size_t i = 0; i < n; ++i) {
         vectors[i * n + i] = 1.0;
-        for (std::size_t j = 0; j < n; ++j) norm += a[i * n + j] * a[i * n + j];
+        for (std::size_t j = 0; j < n; ++j)
+            norm += a[i * n + j] * a[i * n + j];
     }
     constexpr int kSweeps = 60;  // converges quadratically: some ten are ever used
     for (int sweep = 0; sweep < kSweeps && off_diagonal(a, n) > 1e-32 * norm; ++sweep) {
         for (std::size_t p = 0; p + 1 < n; ++p) {
-            for (std::size_t q = p + 1; q < n; ++q) rotate(a, vectors, n, p, q);
+            for (std::size_t q = p + 1; q < n; ++q)
+                rotate(a, vectors, n, p, q);
         }
     }
-    for (std::size_t i = 0; i < n; ++i) values[i] = a[i * n + i];
+    for (std::size_t i = 0; i < n; ++i)
+        values[i] = a[i * n + i];
 }
 
 double log_diagonal(const double* lower, std::size_t n) {
     double sum = 0;
-    for (std::size_t i = 0; i < n; ++i) sum += std::log(lower[i * n + i]);
+    for (std::size_t i = 0; i < n; ++i)
+        sum += std::log(lower[i * n + i]);
     return sum;
 }
 

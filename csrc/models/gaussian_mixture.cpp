@@ -24,7 +24,9 @@ const MixtureEntry<T>& entry() {
         return kernels().mixture.on_double;
 }
 
-bool is_matrix(Covariance kind) { return kind == Covariance::full || kind == Covariance::tied; }
+bool is_matrix(Covariance kind) {
+    return kind == Covariance::full || kind == Covariance::tied;
+}
 
 template <class T>
 std::vector<T> converted(const std::vector<double>& values) {
@@ -43,9 +45,14 @@ void ScoreTable::fill(Arrays<T>& out, const Gaussian& family, const Gaussian::Fa
     for (std::size_t k = 0; k < K_; ++k)
         out.constant[k] = static_cast<T>(factors.constant[k] + log_weights[k]);
     out.shift = converted<T>(factors.shift);
+    if (kind_ == Covariance::full || kind_ == Covariance::diag) {
+        for (T& shift : out.shift)
+            shift = -shift;  // the kernels add it
+    }
     if (!is_matrix(kind_)) {
         out.factor = converted<T>(factors.factor);
-        if (kind_ == Covariance::tied_spherical) out.factor.resize(K_, out.factor[0]);
+        if (kind_ == Covariance::tied_spherical)
+            out.factor.resize(K_, out.factor[0]);
         return;
     }
     const std::size_t packed = detail::packed_triangle_size(D);
@@ -111,7 +118,8 @@ std::size_t GaussianMixture::params_size(Kind kind) const {
     const std::size_t K = n_components();
     const std::size_t covariances = components_.n_covariances();
     const std::size_t shape = K * n_features() + covariances * components_.covariance_size();
-    if (kind == Kind::point) return K + shape;
+    if (kind == Kind::point)
+        return K + shape;
     return weights_.posterior_size() + K + covariances + shape;
 }
 
@@ -135,7 +143,8 @@ std::vector<double> GaussianMixture::log_weights(Kind kind, const double* params
     if (kind == Kind::posterior) {
         weights_.expected_log(params, out.data());
     } else {
-        for (std::size_t k = 0; k < out.size(); ++k) out[k] = std::log(params[k]);
+        for (std::size_t k = 0; k < out.size(); ++k)
+            out[k] = std::log(params[k]);
     }
     return out;
 }
@@ -148,7 +157,8 @@ ScoreTable GaussianMixture::prepare(Kind kind, const double* params) const {
 ScoreTable GaussianMixture::predictive(const double* posterior) const {
     std::vector<double> log_mean(n_components());
     weights_.mean(posterior, log_mean.data());
-    for (double& w : log_mean) w = std::log(w);
+    for (double& w : log_mean)
+        w = std::log(w);
     return {components_, components_.predictive(fields(Kind::posterior, posterior)),
             log_mean.data(), origin_};
 }
@@ -173,8 +183,7 @@ void GaussianMixture::update(ParameterRule rule, Kind previous_kind, const doubl
         return;
     }
     // What a component without data keeps.
-    const std::size_t covariances =
-        components_.n_covariances() * components_.covariance_size();
+    const std::size_t covariances = components_.n_covariances() * components_.covariance_size();
     if (previous == nullptr) {
         std::fill(target.means, target.means + n_components() * n_features(), 0.0);
         components_.widest(target.scale);
@@ -208,7 +217,8 @@ double GaussianMixture::expected_log_joint(Kind kind, const double* params,
         components_.factors(fields(kind, params), kind == Kind::posterior), counts,
         stats + layout.sums, stats + layout.scatter);
     for (std::size_t k = 0; k < weights.size(); ++k) {
-        if (counts[k] > 0) total += counts[k] * weights[k];
+        if (counts[k] > 0)
+            total += counts[k] * weights[k];
     }
     return total;
 }
@@ -216,7 +226,8 @@ double GaussianMixture::expected_log_joint(Kind kind, const double* params,
 std::vector<double> GaussianMixture::precision_factors(const double* point) const {
     std::vector<double> out = components_.factors(fields(Kind::point, point), false).factor;
     if (!components_.matrix() && covariance() != Covariance::diag) {
-        for (double& precision : out) precision = std::sqrt(precision);
+        for (double& precision : out)
+            precision = std::sqrt(precision);
     }
     return out;
 }
@@ -258,10 +269,12 @@ namespace {
 // One workspace for each slot, allocated by the thread that uses it.
 class Workspaces {
   public:
-    Workspaces(int slots, std::size_t bytes) : bytes_(bytes), memory_(static_cast<std::size_t>(slots)) {}
+    Workspaces(int slots, std::size_t bytes)
+        : bytes_(bytes), memory_(static_cast<std::size_t>(slots)) {}
     void* of(int slot) {
         auto& memory = memory_[static_cast<std::size_t>(slot)];
-        if (!memory) memory = std::make_unique_for_overwrite<std::byte[]>(bytes_);
+        if (!memory)
+            memory = std::make_unique_for_overwrite<std::byte[]>(bytes_);
         return memory.get();
     }
 
@@ -281,18 +294,20 @@ Plan plan_for(const ScoreTable& table, const detail::RowsView& rows) {
     Plan plan{};
     plan.shape = block_shape(table.n_features(), table.n_components(), sizeof(T) == 4);
     plan.tile_rows = std::min(plan.shape.tile_rows, rows.n_rows);
-    plan.n_leaves = static_cast<std::int64_t>((rows.n_rows + plan.shape.leaf_rows - 1) /
-                                              plan.shape.leaf_rows);
+    plan.n_leaves =
+        static_cast<std::int64_t>((rows.n_rows + plan.shape.leaf_rows - 1) / plan.shape.leaf_rows);
     return plan;
 }
 
 // The widest tile that any covariance type asks for.
-std::size_t tile_features(std::size_t n_features) { return 2 * n_features + 1; }
+std::size_t tile_features(std::size_t n_features) {
+    return 2 * n_features + 1;
+}
 
 template <class T>
 void run_e_step(const ScoreTable& table, Covariance statistics, const detail::RowsView& rows,
-                detail::LocalRule rule, std::uint64_t seed, std::uint32_t iteration,
-                int n_threads, const Poll& poll, double* stats) {
+                detail::LocalRule rule, std::uint64_t seed, std::uint32_t iteration, int n_threads,
+                const Poll& poll, double* stats) {
     const std::size_t K = table.n_components();
     const std::size_t D = table.n_features();
     const Plan plan = plan_for<T>(table, rows);
@@ -304,8 +319,7 @@ void run_e_step(const ScoreTable& table, Covariance statistics, const detail::Ro
         const std::size_t n = std::min(plan.shape.leaf_rows, rows.n_rows - first);
         entry<T>().estep(task, first, n, plan.tile_rows, workspaces.of(slot), out);
     };
-    const auto size =
-        static_cast<std::int64_t>(detail::stats_layout(statistics, K, D).size);
+    const auto size = static_cast<std::int64_t>(detail::stats_layout(statistics, K, D).size);
     exec::map_reduce(plan.n_leaves, size, n_threads, poll, leaf, stats);
 }
 
@@ -316,10 +330,10 @@ void run_assign(const ScoreTable& table, const detail::RowsView& rows,
     detail::MixtureTask<T> task{};
     task.rows = rows;
     task.scores = table.view<T>();
-    Workspaces workspaces(exec::n_slots(plan.n_leaves, n_threads),
-                          entry<T>().workspace_bytes(plan.tile_rows,
-                                                     tile_features(table.n_features()),
-                                                     table.n_components()));
+    Workspaces workspaces(
+        exec::n_slots(plan.n_leaves, n_threads),
+        entry<T>().workspace_bytes(plan.tile_rows, tile_features(table.n_features()),
+                                   table.n_components()));
     exec::parallel_for(plan.n_leaves, n_threads, poll, [&](std::int64_t index, int slot) {
         const std::size_t first = static_cast<std::size_t>(index) * plan.shape.leaf_rows;
         const std::size_t n = std::min(plan.shape.leaf_rows, rows.n_rows - first);
@@ -338,8 +352,8 @@ void e_step(const ScoreTable& table, Covariance statistics, const detail::RowsVi
         run_e_step<double>(table, statistics, rows, rule, seed, iteration, n_threads, poll, stats);
 }
 
-void assign(const ScoreTable& table, const detail::RowsView& rows,
-            const detail::AssignOutputs& out, int n_threads, const Poll& poll) {
+void assign(const ScoreTable& table, const detail::RowsView& rows, const detail::AssignOutputs& out,
+            int n_threads, const Poll& poll) {
     if (rows.is_float)
         run_assign<float>(table, rows, out, n_threads, poll);
     else

@@ -71,9 +71,8 @@ class VEMFAST_API GaussianMixture {
     ScoreTable predictive(const double* posterior) const;
 
     // `previous` gives what a component without data keeps; null before the first update.
-    void update(ParameterRule rule, Kind previous_kind, const double* previous,
-                const double* stats, std::uint64_t seed, std::uint32_t iteration,
-                double* out) const;
+    void update(ParameterRule rule, Kind previous_kind, const double* previous, const double* stats,
+                std::uint64_t seed, std::uint32_t iteration, double* out) const;
 
     // log prior of a point, -KL(q || p) of a posterior.
     double global_term(Kind kind, const double* params) const;
@@ -107,15 +106,16 @@ VEMFAST_API ScoreTable nearest_table(std::size_t n_components, const double* cen
                                      const std::vector<double>& origin);
 
 // Block sizes for a shape; see task.hpp.
-VEMFAST_API detail::BlockShape block_shape(std::size_t n_features, std::size_t n_components, bool is_float);
+VEMFAST_API detail::BlockShape block_shape(std::size_t n_features, std::size_t n_components,
+                                           bool is_float);
 
 // Statistics of all rows under `rule`, in the statistics' layout of `statistics`, into `stats`.
-VEMFAST_API void e_step(const ScoreTable& table, detail::Covariance statistics, const detail::RowsView& rows,
-            detail::LocalRule rule, std::uint64_t seed, std::uint32_t iteration, int n_threads,
-            const Poll& poll, double* stats);
+VEMFAST_API void e_step(const ScoreTable& table, detail::Covariance statistics,
+                        const detail::RowsView& rows, detail::LocalRule rule, std::uint64_t seed,
+                        std::uint32_t iteration, int n_threads, const Poll& poll, double* stats);
 
 // Labels, responsibilities, log densities or scores of all rows.
 VEMFAST_API void assign(const ScoreTable& table, const detail::RowsView& rows,
-            const detail::AssignOutputs& out, int n_threads, const Poll& poll);
+                        const detail::AssignOutputs& out, int n_threads, const Poll& poll);
 
 }  // namespace vemfast::models

@@ -17,12 +17,12 @@ namespace {
 constexpr std::size_t kScanRows = 2048;
 
 template <class T>
-void scan_sums(const detail::RowsView& rows, std::size_t first, std::size_t n,
-               const double* centre, double* out) {
+void scan_sums(const detail::RowsView& rows, std::size_t first, std::size_t n, const double* centre,
+               double* out) {
     // out: weight, sums (D), squares (D) about `centre`; a bad row makes its sum non-finite.
     const std::size_t D = rows.n_features;
-    const T* row = static_cast<const T*>(rows.data) +
-                   static_cast<std::ptrdiff_t>(first) * rows.row_stride;
+    const T* row =
+        static_cast<const T*>(rows.data) + static_cast<std::ptrdiff_t>(first) * rows.row_stride;
     double* sums = out + 1;
     double* squares = sums + D;
     for (std::size_t r = 0; r < n; ++r, row += rows.row_stride) {
@@ -66,16 +66,17 @@ std::vector<double> scan_pass(const detail::RowsView& rows, int n_threads, const
     const std::size_t size = 1 + 2 * rows.n_features;
     std::vector<double> out(size);
     const auto leaves = static_cast<std::int64_t>((rows.n_rows + kScanRows - 1) / kScanRows);
-    exec::map_reduce(leaves, static_cast<std::int64_t>(size), n_threads, poll,
-                     [&](std::int64_t leaf, int, double* sums) {
-                         const std::size_t first = static_cast<std::size_t>(leaf) * kScanRows;
-                         const std::size_t n = std::min(kScanRows, rows.n_rows - first);
-                         if (rows.is_float)
-                             scan_sums<float>(rows, first, n, centre, sums);
-                         else
-                             scan_sums<double>(rows, first, n, centre, sums);
-                     },
-                     out.data());
+    exec::map_reduce(
+        leaves, static_cast<std::int64_t>(size), n_threads, poll,
+        [&](std::int64_t leaf, int, double* sums) {
+            const std::size_t first = static_cast<std::size_t>(leaf) * kScanRows;
+            const std::size_t n = std::min(kScanRows, rows.n_rows - first);
+            if (rows.is_float)
+                scan_sums<float>(rows, first, n, centre, sums);
+            else
+                scan_sums<double>(rows, first, n, centre, sums);
+        },
+        out.data());
     return out;
 }
 
@@ -91,7 +92,8 @@ RowScan scan_rows(const detail::RowsView& rows, int n_threads, const Poll& poll,
     RowScan scan;
     std::fill(mean, mean + D, 0.0);
     const std::vector<double> first = scan_pass(rows, n_threads, poll, mean);
-    for (std::size_t i = 0; i < D; ++i) mean[i] = first[1 + i] / first[0];
+    for (std::size_t i = 0; i < D; ++i)
+        mean[i] = first[1 + i] / first[0];
     // The second pass, about the mean, is what keeps an offset out of the variance.
     const std::vector<double> second = scan_pass(rows, n_threads, poll, mean);
     for (std::size_t i = 0; i < D; ++i) {
@@ -116,18 +118,19 @@ std::size_t draw(const std::vector<double>& mass, double total, double u) {
     double cumulated = 0;
     std::size_t last = 0;
     for (std::size_t i = 0; i < mass.size(); ++i) {
-        if (!(mass[i] > 0)) continue;
+        if (!(mass[i] > 0))
+            continue;
         cumulated += mass[i];
         last = i;
-        if (cumulated >= target) return i;
+        if (cumulated >= target)
+            return i;
     }
     return last;
 }
 
 double lloyd_step(const std::vector<double>& columns, const double* x, std::size_t n, std::size_t D,
                   const double* weights, std::size_t K, std::vector<double>& distances,
-                  std::vector<double>& nearest, std::vector<std::size_t>& label,
-                  double* centres) {
+                  std::vector<double>& nearest, std::vector<std::size_t>& label, double* centres) {
     for (std::size_t k = 0; k < K; ++k) {
         kernels().mixture.distances(columns.data(), n, D, centres + k * D, 1, distances.data());
         for (std::size_t i = 0; i < n; ++i) {
@@ -143,11 +146,14 @@ double lloyd_step(const std::vector<double>& columns, const double* x, std::size
         const std::size_t k = label[i];
         inertia += weights[i] * nearest[i];
         mass[k] += weights[i];
-        for (std::size_t d = 0; d < D; ++d) sums[k * D + d] += weights[i] * x[i * D + d];
+        for (std::size_t d = 0; d < D; ++d)
+            sums[k * D + d] += weights[i] * x[i * D + d];
     }
     for (std::size_t k = 0; k < K; ++k) {
-        if (!(mass[k] > 0)) continue;  // an empty cluster keeps its centre
-        for (std::size_t d = 0; d < D; ++d) centres[k * D + d] = sums[k * D + d] / mass[k];
+        if (!(mass[k] > 0))
+            continue;  // an empty cluster keeps its centre
+        for (std::size_t d = 0; d < D; ++d)
+            centres[k * D + d] = sums[k * D + d] / mass[k];
     }
     return inertia;
 }
@@ -159,7 +165,8 @@ std::size_t kmeans(const double* x, std::size_t n, std::size_t D, const double* 
     random::Stream stream(seed, 0, random::kStartStream, 0);
     std::vector<double> columns(n * D);  // feature-major: the distance kernel's layout
     for (std::size_t i = 0; i < n; ++i) {
-        for (std::size_t d = 0; d < D; ++d) columns[d * n + i] = x[i * D + d];
+        for (std::size_t d = 0; d < D; ++d)
+            columns[d * n + i] = x[i * D + d];
     }
     const std::size_t trials = 2 + static_cast<std::size_t>(std::log(static_cast<double>(K)));
     std::vector<double> nearest(n, std::numeric_limits<double>::infinity());
@@ -167,16 +174,17 @@ std::size_t kmeans(const double* x, std::size_t n, std::size_t D, const double* 
     std::vector<double> distances(trials * n);
     std::vector<double> candidates(trials * D);
     double total = 0;
-    for (const double w : mass) total += w;
+    for (const double w : mass)
+        total += w;
     std::size_t distinct = 0;
     for (std::size_t k = 0; k < K; ++k) {
         const bool covered = k > 0 && !(total > 0);  // every row coincides with a centre
         const std::size_t count = k == 0 ? 1 : trials;
         for (std::size_t c = 0; c < count; ++c) {
             const double u = stream.uniform();
-            const std::size_t row = covered ? std::min(n - 1, static_cast<std::size_t>(
-                                                                  u * static_cast<double>(n)))
-                                            : draw(mass, total, u);
+            const std::size_t row =
+                covered ? std::min(n - 1, static_cast<std::size_t>(u * static_cast<double>(n)))
+                        : draw(mass, total, u);
             std::copy(x + row * D, x + (row + 1) * D, candidates.data() + c * D);
         }
         kernels().mixture.distances(columns.data(), n, D, candidates.data(), count,
@@ -206,7 +214,8 @@ std::size_t kmeans(const double* x, std::size_t n, std::size_t D, const double* 
     for (int iteration = 0; iteration < max_iter; ++iteration) {
         const double inertia =
             lloyd_step(columns, x, n, D, weights, K, distances, nearest, label, centres);
-        if (!(inertia < previous * (1.0 - 1e-4))) break;
+        if (!(inertia < previous * (1.0 - 1e-4)))
+            break;
         previous = inertia;
     }
     return distinct;

@@ -18,13 +18,13 @@ struct RowScan {
 
 // Weighted column means and variances (two passes, fixed tree), and the first row that is not
 // finite. With a bad row, mean and variance are not meaningful.
-VEMFAST_API RowScan scan_rows(const detail::RowsView& rows, int n_threads, const Poll& poll, double* mean,
-                  double* variance);
+VEMFAST_API RowScan scan_rows(const detail::RowsView& rows, int n_threads, const Poll& poll,
+                              double* mean, double* variance);
 
 // Greedy k-means++ (Arthur and Vassilvitskii 2007; best of 2 + log K candidates a step), then at
 // most `max_iter` of Lloyd's iterations, on contiguous rows x (n x D) with weights. centres: K x D.
 // Returns the number of distinct centres found (fewer than K: so few distinct rows).
 VEMFAST_API std::size_t kmeans(const double* x, std::size_t n, std::size_t D, const double* weights,
-                   std::size_t K, std::uint64_t seed, int max_iter, double* centres);
+                               std::size_t K, std::uint64_t seed, int max_iter, double* centres);
 
 }  // namespace vemfast::models
