@@ -114,7 +114,7 @@ def exp_digamma(x: ArrayLike) -> Any:
 def lgamma(x: ArrayLike) -> Any:
     r"""Logarithm of the gamma function, for positive numbers.
 
-    The error is below 11 eps of ``max(1, |lgamma(x)|)``.
+    The error is below 13 eps of ``max(1, |lgamma(x)|)``.
 
     Parameters
     ----------
