@@ -18,6 +18,7 @@ from vemfast.data import RowBlock
 from vemfast.estimators.base import Estimator, check_sample_weight
 from vemfast.inference.methods import METHODS, SCHEDULES, lookup
 from vemfast.inference.monitor import FitResult
+from vemfast.inference.restarts import seeds
 from vemfast.models import gaussian_points as points
 from vemfast.models.base import Step
 from vemfast.models.gaussian_config import COVARIANCE_TYPES, GaussianConfig, Start
@@ -322,9 +323,26 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
             learning_decay=self.learning_decay,
             learning_offset=self.learning_offset,
         )
-        local_rule, parameter_rule = lookup(Model, self.inference, self.schedule)
-        if parameter_rule == "sampled" and self.n_init != 1:
+        if self.inference == "gibbs" and self.n_init != 1:
             raise ValueError("n_init has no effect with inference='gibbs'; n_chains is its like")
+        model, block, columns, step = self._model(X, sample_weight)
+        warm = self._warm(model.config)
+        blocks = self._blocks(block)
+
+        def start(step: Step) -> Any:
+            return model.init(blocks, step) if warm is None else model.adopt(warm, blocks, step)
+
+        def keep(result: FitResult, results: list[FitResult]) -> None:
+            self._keep(model, columns, result, results)
+
+        work = block.n * self.n_components * model.config.work_per_row
+        self._run(model, blocks, step, control, work, start, keep)
+
+    def _model(
+        self, X: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[Model, RowBlock, dict[str, Any], Step]:
+        """Return the model for these data, the data, the attributes of their columns, a step."""
+        local_rule, parameter_rule = lookup(Model, self.inference, self.schedule)
         rows, columns = self._rows_to_fit(X)
         block = RowBlock(rows, check_sample_weight(sample_weight, rows.shape[0]))
         self._check_size(block)
@@ -349,18 +367,48 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
             threads,
         )
         model = Model(config, self._start(config))
-        warm = self._warm(config)
-        blocks = self._blocks(block)
+        return model, block, columns, Step(local_rule, parameter_rule, 0, 0, threads)
 
-        def start(step: Step) -> Any:
-            return model.init(blocks, step) if warm is None else model.adopt(warm, blocks, step)
+    def common_start(
+        self, X: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> dict[str, Array]:
+        """Return the parameters that make every rung start where this estimator would.
 
-        def keep(result: FitResult, results: list[FitResult]) -> None:
-            self._keep(model, columns, result, results)
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        sample_weight : array-like of shape (n_samples,), default=None
 
-        step = Step(local_rule, parameter_rule, 0, 0, threads)
-        work = block.n * self.n_components * config.work_per_row
-        self._run(model, blocks, step, control, work, start, keep)
+        Returns
+        -------
+        dict
+            `weights_init`, `means_init` and `precisions_init`, for `set_params`.
+        """
+        self._check_params()
+        model, block, _, step = self._model(X, sample_weight)
+        seed = seeds(self.random_state, 1)[0]
+        start = model.init([block], Step("exact", "point", seed, 0, step.n_jobs))
+        shown = points.attributes(model, start)
+        return {
+            "weights_init": shown["weights_"],
+            "means_init": shown["means_"],
+            "precisions_init": shown["precisions_"],
+        }
+
+    def component_estimates(self) -> Array:
+        """Return each component's estimates in comparable units, one row a component.
+
+        Its weight, its mean and its standard deviations, the last two in units of the mixture's
+        own standard deviation of each feature. Rows may be permuted: labels mean nothing.
+
+        Returns
+        -------
+        ndarray of shape (n_components, 1 + 2 * n_features)
+        """
+        check_is_fitted(self)
+        return points.component_estimates(
+            self.covariance_type, self.weights_, self.means_, self.covariances_
+        )
 
     def _check_size(self, block: RowBlock) -> None:
         n = block.n if block.weights is None else int(np.count_nonzero(block.weights))

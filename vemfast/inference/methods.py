@@ -12,7 +12,7 @@ from typing import Any
 
 from vemfast.models.base import Model
 
-__all__ = ["METHODS", "SCHEDULES", "Method", "lookup", "refuse_unused"]
+__all__ = ["METHODS", "SCHEDULES", "Method", "lookup", "refuse_unused", "without_effect"]
 
 SCHEDULES = ("batch", "memoized", "minibatch")
 
@@ -122,6 +122,15 @@ def refuse_unused(inference: str, schedule: str, **options: Any) -> None:
                 f"{option}={value!r} has no effect with inference={inference!r}, "
                 f"schedule={schedule!r}; it is for {where}"
             )
+
+
+def without_effect(inference: str, schedule: str, options: Iterable[str]) -> dict[str, Any]:
+    """Return the default of every option among `options` that would do nothing."""
+    return {
+        option: _SCOPES[option][0]
+        for option in options
+        if option in _SCOPES and not _SCOPES[option][1](inference, schedule)
+    }
 
 
 def _names(names: Iterable[str]) -> str:

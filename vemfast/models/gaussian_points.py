@@ -21,6 +21,7 @@ __all__ = [
     "check_means",
     "check_precisions",
     "check_weights",
+    "component_estimates",
     "draw_tables",
     "draws",
     "from_point",
@@ -210,6 +211,23 @@ def draw_tables(model: GaussianMixture, posterior: Any) -> list[_core.ScoreTable
         for c in range(n_chains)
         for d in range(n_draws)
     ]
+
+
+def component_estimates(
+    covariance_type: str, weights: Array, means: Array, covariances: Array
+) -> Array:
+    """Return weight, mean and standard deviations of each component, (K, 1 + 2 D), unit-free."""
+    K, D = means.shape
+    if covariance_type == "full":
+        variances = np.diagonal(covariances, axis1=1, axis2=2)
+    elif covariance_type == "tied":
+        variances = np.broadcast_to(np.diagonal(covariances), (K, D))
+    else:
+        own = covariances if covariance_type == "diag" else np.reshape(covariances, (-1, 1))
+        variances = np.broadcast_to(own, (K, D))
+    centre = weights @ means
+    spread = np.sqrt(weights @ (variances + (means - centre) ** 2))
+    return np.column_stack([weights, (means - centre) / spread, np.sqrt(variances) / spread])
 
 
 def sample(
