@@ -1,0 +1,1 @@
+"""Single kernels, without a model round them. May import `benchmarks.timing` and `.machine`."""
