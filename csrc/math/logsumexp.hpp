@@ -12,7 +12,7 @@ namespace {
 template <class T>
 inline T first_nan(const T* s, std::size_t n, T otherwise) {
     for (std::size_t i = 0; i < n; ++i) {
-        if (s[i] != s[i])
+        if (__builtin_isnan(s[i]))
             return s[i];
     }
     return otherwise;
@@ -33,7 +33,7 @@ inline T logsumexp(const T* s, std::size_t n) {
     T largest = maxima[0];
     for (std::size_t lane = 1; lane < kStep; ++lane)
         largest = largest > maxima[lane] ? largest : maxima[lane];
-    if (!(largest - largest == 0))
+    if (!__builtin_isfinite(largest))
         return first_nan(s, n, largest);
     const Vec<T> anchor = splat<T>(largest);
     Vec<T> total = vexp_nonpositive<T>(tail - anchor);
