@@ -194,12 +194,13 @@ void bind_mixture(py::module_& m) {
         .def("prepare",
              [](const GaussianMixture& model, std::string_view kind, const Vector& params) {
                  const Kind parsed = parse_kind(kind);
-                 return model.prepare(parsed, sized(params, model.params_size(parsed), "params"));
+                 const double* data = sized(params, model.params_size(parsed), "params");
+                 return call_native([&](const Poll&) { return model.prepare(parsed, data); });
              })
         .def("predictive",
              [](const GaussianMixture& model, const Vector& params) {
-                 return model.predictive(
-                     sized(params, model.params_size(Kind::posterior), "params"));
+                 const double* data = sized(params, model.params_size(Kind::posterior), "params");
+                 return call_native([&](const Poll&) { return model.predictive(data); });
              })
         .def("update",
              [](const GaussianMixture& model, std::string_view rule, std::string_view previous_kind,
@@ -209,26 +210,29 @@ void bind_mixture(py::module_& m) {
                  const Kind from = parse_kind(previous_kind);
                  const Kind to = parsed == ParameterRule::posterior ? Kind::posterior : Kind::point;
                  Vector out(static_cast<py::ssize_t>(model.params_size(to)));
-                 model.update(
-                     parsed, from,
-                     previous ? sized(*previous, model.params_size(from), "params") : nullptr,
-                     sized(stats, model.stats_size(), "stats"), seed, iteration,
-                     out.mutable_data());
+                 const double* last =
+                     previous ? sized(*previous, model.params_size(from), "params") : nullptr;
+                 const double* data = sized(stats, model.stats_size(), "stats");
+                 double* next = out.mutable_data();
+                 call_native([&](const Poll&) {
+                     model.update(parsed, from, last, data, seed, iteration, next);
+                 });
                  return out;
              })
         .def("global_term",
              [](const GaussianMixture& model, std::string_view kind, const Vector& params) {
                  const Kind parsed = parse_kind(kind);
-                 return model.global_term(parsed,
-                                          sized(params, model.params_size(parsed), "params"));
+                 const double* data = sized(params, model.params_size(parsed), "params");
+                 return call_native([&](const Poll&) { return model.global_term(parsed, data); });
              })
         .def("expected_log_joint",
              [](const GaussianMixture& model, std::string_view kind, const Vector& params,
                 const Vector& stats) {
                  const Kind parsed = parse_kind(kind);
-                 return model.expected_log_joint(parsed,
-                                                 sized(params, model.params_size(parsed), "params"),
-                                                 sized(stats, model.stats_size(), "stats"));
+                 const double* data = sized(params, model.params_size(parsed), "params");
+                 const double* of = sized(stats, model.stats_size(), "stats");
+                 return call_native(
+                     [&](const Poll&) { return model.expected_log_joint(parsed, data, of); });
              })
         .def("mean_weights",
              [](const GaussianMixture& model, const Vector& params) {
@@ -270,8 +274,10 @@ void bind_mixture(py::module_& m) {
         sized(weights, n, "weights");
         Vector centres({static_cast<py::ssize_t>(n_clusters), X.shape(1)});
         double* out = centres.mutable_data();
-        const std::size_t distinct = call_native([&](const Poll&) {
-            return models::kmeans(X.data(), n, D, weights.data(), n_clusters, seed, max_iter, out);
+        const double* rows = X.data();
+        const double* row_weights = weights.data();
+        const std::size_t distinct = call_native([&](const Poll& poll) {
+            return models::kmeans(rows, n, D, row_weights, n_clusters, seed, max_iter, poll, out);
         });
         return py::make_tuple(centres, distinct);
     });

@@ -3,21 +3,53 @@
 #include <algorithm>
 #include <cmath>
 
+#include "vemfast/poll.hpp"
+
 namespace vemfast::detail {
+
+namespace {
+
+// Rows between two looks at the clock: a thousandth of a second's work where n is a thousand, and
+// none at all where n is small.
+constexpr std::size_t kRowsBetween = 64;
+
+void after_row(std::size_t i) {
+    if (i % kRowsBetween == kRowsBetween - 1)
+        interruption_point();
+}
+
+}  // namespace
+
+namespace {
+
+// Eight sums side by side: one alone would wait for each addition, and the compiler may not
+// reorder it.
+double dot(const double* a, const double* b, std::size_t n) {
+    constexpr std::size_t kSums = 8;
+    double sums[kSums] = {};
+    std::size_t i = 0;
+    for (; i + kSums <= n; i += kSums) {
+        for (std::size_t s = 0; s < kSums; ++s)
+            sums[s] += a[i + s] * b[i + s];
+    }
+    double rest = 0;
+    for (; i < n; ++i)
+        rest += a[i] * b[i];
+    return ((sums[0] + sums[4]) + (sums[1] + sums[5])) +
+           ((sums[2] + sums[6]) + (sums[3] + sums[7])) + rest;
+}
+
+}  // namespace
 
 bool cholesky(double* a, std::size_t n, double smallest_pivot) {
     for (std::size_t i = 0; i < n; ++i) {
+        after_row(i);
         double* row = a + i * n;
         for (std::size_t j = 0; j < i; ++j) {
             const double* other = a + j * n;
-            double sum = row[j];
-            for (std::size_t p = 0; p < j; ++p)
-                sum -= row[p] * other[p];
-            row[j] = sum / other[j];
+            row[j] = (row[j] - dot(row, other, j)) / other[j];
         }
-        double pivot = row[i];
-        for (std::size_t p = 0; p < i; ++p)
-            pivot -= row[p] * row[p];
+        const double pivot = row[i] - dot(row, row, i);
         if (!(pivot > smallest_pivot))
             return false;
         row[i] = std::sqrt(pivot);
@@ -29,6 +61,7 @@ bool cholesky(double* a, std::size_t n, double smallest_pivot) {
 void invert_lower(const double* lower, std::size_t n, double* out) {
     std::fill(out, out + n * n, 0.0);
     for (std::size_t i = 0; i < n; ++i) {
+        after_row(i);
         double* row = out + i * n;
         for (std::size_t p = 0; p < i; ++p) {
             const double factor = lower[i * n + p];
@@ -46,6 +79,7 @@ void invert_lower(const double* lower, std::size_t n, double* out) {
 void gram_lower(const double* lower, std::size_t n, double* out) {
     std::fill(out, out + n * n, 0.0);
     for (std::size_t p = 0; p < n; ++p) {
+        after_row(p);
         const double* row = lower + p * n;
         for (std::size_t i = 0; i <= p; ++i) {
             const double factor = row[i];
@@ -110,6 +144,7 @@ void symmetric_eigen(double* a, std::size_t n, double* values, double* vectors) 
     constexpr int kSweeps = 60;  // converges quadratically: some ten are ever used
     for (int sweep = 0; sweep < kSweeps && off_diagonal(a, n) > 1e-32 * norm; ++sweep) {
         for (std::size_t p = 0; p + 1 < n; ++p) {
+            after_row(p);
             for (std::size_t q = p + 1; q < n; ++q)
                 rotate(a, vectors, n, p, q);
         }

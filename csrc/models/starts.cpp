@@ -7,6 +7,8 @@
 
 #include "exec/parallel.hpp"
 #include "isa/dispatch.hpp"
+#include "vemfast/errors.hpp"
+#include "vemfast/poll.hpp"
 #include "vemfast/random.hpp"
 
 namespace vemfast::models {
@@ -132,6 +134,7 @@ double lloyd_step(const std::vector<double>& columns, const double* x, std::size
                   const double* weights, std::size_t K, std::vector<double>& distances,
                   std::vector<double>& nearest, std::vector<std::size_t>& label, double* centres) {
     for (std::size_t k = 0; k < K; ++k) {
+        interruption_point();
         kernels().mixture.distances(columns.data(), n, D, centres + k * D, 1, distances.data());
         for (std::size_t i = 0; i < n; ++i) {
             const bool closer = k == 0 || distances[i] < nearest[i];
@@ -161,7 +164,8 @@ double lloyd_step(const std::vector<double>& columns, const double* x, std::size
 }  // namespace
 
 std::size_t kmeans(const double* x, std::size_t n, std::size_t D, const double* weights,
-                   std::size_t K, std::uint64_t seed, int max_iter, double* centres) {
+                   std::size_t K, std::uint64_t seed, int max_iter, const Poll& poll,
+                   double* centres) {
     random::Stream stream(seed, 0, random::kStartStream, 0);
     std::vector<double> columns(n * D);  // feature-major: the distance kernel's layout
     for (std::size_t i = 0; i < n; ++i) {
@@ -178,6 +182,9 @@ std::size_t kmeans(const double* x, std::size_t n, std::size_t D, const double* 
         total += w;
     std::size_t distinct = 0;
     for (std::size_t k = 0; k < K; ++k) {
+        interruption_point();
+        if (poll && poll())
+            throw Interrupted();
         const bool covered = k > 0 && !(total > 0);  // every row coincides with a centre
         const std::size_t count = k == 0 ? 1 : trials;
         for (std::size_t c = 0; c < count; ++c) {
@@ -212,6 +219,8 @@ std::size_t kmeans(const double* x, std::size_t n, std::size_t D, const double* 
     std::vector<std::size_t> label(n);
     double previous = std::numeric_limits<double>::infinity();
     for (int iteration = 0; iteration < max_iter; ++iteration) {
+        if (poll && poll())
+            throw Interrupted();
         const double inertia =
             lloyd_step(columns, x, n, D, weights, K, distances, nearest, label, centres);
         if (!(inertia < previous * (1.0 - 1e-4)))

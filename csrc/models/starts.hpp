@@ -22,9 +22,11 @@ VEMFAST_API RowScan scan_rows(const detail::RowsView& rows, int n_threads, const
                               double* mean, double* variance);
 
 // Greedy k-means++ (Arthur and Vassilvitskii 2007; best of 2 + log K candidates a step), then at
-// most `max_iter` of Lloyd's iterations, on contiguous rows x (n x D) with weights. centres: K x D.
-// Returns the number of distinct centres found (fewer than K: so few distinct rows).
+// most `max_iter` of Lloyd's iterations, on contiguous rows x (n x D) with positive weights.
+// centres: K x D. Returns the number of distinct centres found (fewer than K: so few distinct
+// rows). With interruption points.
 VEMFAST_API std::size_t kmeans(const double* x, std::size_t n, std::size_t D, const double* weights,
-                               std::size_t K, std::uint64_t seed, int max_iter, double* centres);
+                               std::size_t K, std::uint64_t seed, int max_iter, const Poll& poll,
+                               double* centres);
 
 }  // namespace vemfast::models
