@@ -1,0 +1,134 @@
+"""Pictures: what is on the axes, without a screen and without matplotlib."""
+
+import builtins
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+
+from vemfast import GaussianMixture, plot
+from vemfast.models.gaussian_config import COVARIANCE_TYPES
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("agg")
+
+from matplotlib import pyplot  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.patches import Ellipse  # noqa: E402
+
+_rng = np.random.default_rng(0)
+X = np.concatenate([_rng.normal(0, 1, (80, 3)), _rng.normal(6, (0.5, 1, 2), (40, 3))])
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    pyplot.close("all")
+
+
+@pytest.fixture
+def axes():
+    return Figure().add_subplot()
+
+
+def fitted(**options):
+    return GaussianMixture(2, random_state=0, **options).fit(X)
+
+
+def test_trace_draws_every_iteration_and_the_start(axes):
+    estimator = fitted()
+    assert plot.trace(estimator, axes) is axes
+    (line,) = axes.lines
+    np.testing.assert_array_equal(line.get_ydata(), estimator.lower_bounds_)
+    np.testing.assert_array_equal(line.get_xdata(), range(estimator.n_iter_ + 1))
+    assert axes.get_xlabel() == "iteration"
+    assert axes.get_ylabel() == "objective (nats)"
+
+
+def test_without_axes_a_figure_is_made():
+    estimator = fitted()
+    figures = {plot.trace(estimator).figure, plot.ellipses(estimator).figure}
+    assert len(figures) == 2
+
+
+@pytest.mark.parametrize("covariance_type", COVARIANCE_TYPES)
+def test_ellipses_are_the_marginal_covariances(axes, covariance_type):
+    estimator = fitted(covariance_type=covariance_type)
+    pair = [2, 0]
+    plot.ellipses(estimator, X, axes, columns=(2, 0), n_std=1.5)
+    patches = [patch for patch in axes.patches if isinstance(patch, Ellipse)]
+    matrices = {
+        "full": lambda c: c,
+        "tied": lambda c: np.array([c, c]),
+        "diag": lambda c: np.array([np.diag(v) for v in c]),
+        "spherical": lambda c: c[:, None, None] * np.eye(3),
+        "tied-spherical": lambda c: np.broadcast_to(c * np.eye(3), (2, 3, 3)),
+    }[covariance_type](estimator.covariances_)
+    assert len(patches) == 2
+    for patch, mean, matrix in zip(patches, estimator.means_, matrices, strict=True):
+        np.testing.assert_allclose(patch.center, mean[pair])
+        turn = np.radians(patch.angle)
+        rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        axis = np.diag([patch.width, patch.height]) / (2 * 1.5)
+        np.testing.assert_allclose(
+            rotation @ axis**2 @ rotation.T, matrix[np.ix_(pair, pair)], atol=1e-12
+        )
+    (points,) = axes.collections
+    np.testing.assert_array_equal(points.get_offsets(), X[:, pair])
+    left, right = axes.get_xlim()
+    assert left < X[:, 2].min() < X[:, 2].max() < right
+
+
+def test_ellipses_need_two_features(axes):
+    estimator = fitted()
+    for columns in [(0, 3), (0,), (-1, 0)]:
+        with pytest.raises(ValueError, match="must be two of the 3 features"):
+            plot.ellipses(estimator, ax=axes, columns=columns)
+
+
+def test_names_of_columns_are_on_the_axes(axes):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=["a", "b", "c"])
+    plot.ellipses(GaussianMixture(2, random_state=0).fit(frame), frame, axes, columns=(1, 2))
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("b", "c")
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_the_ladder_is_what_was_reached_against_time(axes, held_out):
+    rows = [
+        SimpleNamespace(rung="gibbs", seconds=4.0, held_out=-1.0, distance=0.0),
+        SimpleNamespace(rung="em", seconds=0.5, held_out=-1.5, distance=0.25),
+        SimpleNamespace(rung="hard-em", seconds=0.1, held_out=-2.0, distance=1.0),
+    ]
+    if not held_out:
+        for row in rows:
+            row.held_out = None
+    assert plot.ladder(SimpleNamespace(rows=rows), axes) is axes
+    (line,) = axes.lines
+    np.testing.assert_array_equal(line.get_xdata(), [4.0, 0.5, 0.1])
+    np.testing.assert_array_equal(
+        line.get_ydata(), [-1.0, -1.5, -2.0] if held_out else [0.0, 0.25, 1.0]
+    )
+    assert [text.get_text() for text in axes.texts] == ["gibbs", "em", "hard-em"]
+    assert axes.get_xscale() == "log"
+
+
+def test_what_is_not_fitted():
+    for draw in (plot.trace, plot.ellipses):
+        with pytest.raises(NotFittedError):
+            draw(GaussianMixture())
+
+
+def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *args, **options):
+        if name.startswith("matplotlib"):
+            raise ImportError(name)
+        return real(name, *args, **options)
+
+    estimator = fitted()
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ImportError, match=r'needs matplotlib: pip install "vemfast\[plot\]"'):
+        plot.trace(estimator)
