@@ -1,0 +1,84 @@
+"""One E-step on every instruction-set level that the processor has: equal to rounding.
+
+Each level runs in a process of its own, because it is chosen when the library is loaded.
+"""
+
+import io
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import vemfast
+
+_SCRIPT = """
+import sys
+import numpy as np
+from vemfast.data import RowBlock
+from vemfast.models.base import Step
+from vemfast.models.gaussian_config import COVARIANCE_TYPES
+from vemfast.models.gaussian_mixture import GaussianMixture
+from vemfast.models.gaussian_setup import Hyperparameters, configure, scan
+
+out = {}
+rng = np.random.default_rng(3)
+for D, K in ((1, 1), (3, 4), (7, 5), (17, 6)):
+    centres = 3 * rng.standard_normal((K, D))
+    X = centres[rng.integers(0, K, 700)] + rng.standard_normal((700, D))
+    w = rng.uniform(0.1, 2.0, 700)
+    labels = rng.integers(0, K, 700)
+    for dtype in (np.float64, np.float32):
+        block = RowBlock(X.astype(dtype), w)
+        for kind in COVARIANCE_TYPES:
+            config = configure(
+                block, scan(block, 1), K, kind, "em", "point", Hyperparameters(), 1
+            )
+            model = GaussianMixture(config)
+            start = model.init([RowBlock(X, w)], Step("exact", "point", 5))
+            for rule in ("exact", "hard", "sampled"):
+                stats = model.e_step(model.prepare(start), block, Step(rule, "point", 7, 3))
+                out[f"{D} {kind} {rule} {np.dtype(dtype).name}"] = stats.buffer
+np.savez(sys.stdout.buffer, **out)
+"""
+
+
+def _statistics(level):
+    run = subprocess.run(
+        [sys.executable, "-c", _SCRIPT],
+        env={**os.environ, "VEMFAST_ISA": level},
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert run.returncode == 0, run.stderr.decode()
+    with np.load(io.BytesIO(run.stdout)) as arrays:
+        return dict(arrays)
+
+
+@pytest.fixture(scope="module")
+def lowest():
+    return _statistics(vemfast.build_info()["levels"][0])
+
+
+def _compare(ours, expected):
+    assert ours.keys() == expected.keys()
+    for name, stats in ours.items():
+        scale = np.abs(expected[name]).max()
+        # A draw or an argmax may turn on the last bit of a score: float32 gets room for one row.
+        tolerance = 1e-12 if name.endswith("float64") else (2e-5 if "exact" in name else 2e-2)
+        np.testing.assert_allclose(
+            stats, expected[name], rtol=0, atol=tolerance * scale, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("level", vemfast.build_info()["levels"][1:])
+def test_levels_agree(lowest, level):
+    _compare(_statistics(level), lowest)
+
+
+def test_an_error_in_the_tenth_digit_is_caught(lowest):
+    mutated = {name: stats * (1 + 1e-10) for name, stats in lowest.items()}
+    with pytest.raises(AssertionError):
+        _compare(mutated, lowest)
