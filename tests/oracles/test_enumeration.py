@@ -426,7 +426,7 @@ def test_log_prior_of_a_point(implementation, covariance, weight_type):
 def test_draws_have_the_moments_of_the_posterior(implementation, covariance, weight_type):
     K, n = 2, 1200
     model = implementation(config_of(covariance, weight_type, K))
-    stats = 10 * model.e_step(*start(model))
+    stats = 4 * model.e_step(*start(model))
     q = model.update(None, stats, Step("exact", "posterior"))
     points = [
         model.update(None, stats, Step("sampled", "sampled", seed=4, iteration=i)) for i in range(n)

@@ -555,7 +555,7 @@ def test_ctrl_c_stops_starts_in_threads(monkeypatch):
 
     monkeypatch.setattr(Future, "result", interrupted)
     model, step = UnitMixture(), Step()
-    control = Control(tol=0, max_iter=10**9)
+    control = Control(tol=0, max_iter=20_000)
 
     def start(i, cancelled):
         return run(model, [RowBlock(X)], START, step, control, cancelled)
