@@ -276,8 +276,8 @@ void bind_mixture(py::module_& m) {
         double* out = centres.mutable_data();
         const double* rows = X.data();
         const double* row_weights = weights.data();
-        const std::size_t distinct = call_native([&](const Poll& poll) {
-            return models::kmeans(rows, n, D, row_weights, n_clusters, seed, max_iter, poll, out);
+        const std::size_t distinct = call_native([&](const Poll&) {
+            return models::kmeans(rows, n, D, row_weights, n_clusters, seed, max_iter, out);
         });
         return py::make_tuple(centres, distinct);
     });

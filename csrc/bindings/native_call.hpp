@@ -17,20 +17,22 @@ bool signal_pending();
 // Warns once in a forked child that had to do without threads.
 void warn_if_threads_lost();
 
-// Calls compute(poll) with the GIL released. The arguments that `compute` captures by reference
-// must be plain memory: views into arrays that the caller's Python objects keep alive.
+// Calls compute(poll) with the GIL released; its interruption points ask the same poll. The
+// arguments that `compute` captures by reference must be plain memory: views into arrays that the
+// caller's Python objects keep alive.
 template <class Compute>
 auto call_native(Compute&& compute) {
     const Poll poll = signal_pending;
     const auto without_gil = [&] {
         const py::gil_scoped_release released;
+        const PollScope asked(poll);
         return std::forward<Compute>(compute)(poll);
     };
     if constexpr (std::is_void_v<decltype(without_gil())>) {
         without_gil();
         warn_if_threads_lost();
     } else {
-        const auto result = without_gil();
+        auto result = without_gil();
         warn_if_threads_lost();
         return result;
     }

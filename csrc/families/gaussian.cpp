@@ -16,8 +16,15 @@ namespace {
 
 constexpr double kLog2Pi = 1.8378770664093454836;
 
+// Stands for the index of a component where all share one covariance.
+constexpr std::size_t kShared = std::numeric_limits<std::size_t>::max();
+
+// Counts below this are none: their reciprocals overflow.
+constexpr double kLeastCount = 1e-290;
+
 [[noreturn]] void not_positive_definite(std::size_t component) {
-    throw NumericalError("component " + std::to_string(component) +
+    const bool is_shared = component == kShared;
+    throw NumericalError((is_shared ? "all components" : "component " + std::to_string(component)) +
                          ": covariance not positive definite; set reg_covar > 0, use fewer "
                          "components, or give a covariance_prior");
 }
@@ -121,7 +128,7 @@ void Gaussian::posterior(const double* counts, const double* sums, const double*
     double total = 0;
     for (std::size_t k = 0; k < K_; ++k) {
         const double kappa = kappa0 + counts[k];
-        const double inverse = kappa > 0 ? 1.0 / kappa : 0.0;
+        const double inverse = kappa > kLeastCount ? 1.0 / kappa : 0.0;
         double* mean = out.means + k * D_;
         for (std::size_t i = 0; i < D_; ++i)
             mean[i] = (kappa0 * prior_.mean[i] + sums[k * D_ + i]) * inverse;
@@ -226,7 +233,7 @@ void Gaussian::mode(const double* counts, const double* sums, const double* scat
         total += counts[k];
         // Under a shared covariance a proper prior ties an empty component's mean to Sigma, so the
         // mean moves to its mode, m_0.
-        const bool moves = counts[k] > 0 || (shared() && prior_.mean_precision > 0);
+        const bool moves = counts[k] > kLeastCount || (shared() && prior_.mean_precision > 0);
         if (!moves)
             continue;
         const double* mean = means.data() + k * D_;
@@ -244,7 +251,7 @@ void Gaussian::mode(const double* counts, const double* sums, const double* scat
     const double inverse = 1.0 / mode_divisor(total);
     for (std::size_t i = 0; i < size; ++i)
         out.scale[i] = scale[i] * inverse;
-    clip(out.scale, 0, rounding_level(means.data(), K_));
+    clip(out.scale, kShared, rounding_level(means.data(), K_));
 }
 
 namespace {

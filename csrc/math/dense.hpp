@@ -1,5 +1,6 @@
 // Dense linear algebra of the O(K) half: a few small matrices an iteration, in double, row-major.
-// Loops run along rows so that they vectorise without reassociation. Not for O(N) work.
+// Loops run along rows so that they vectorise without reassociation. Not for O(N) work. With many
+// features they can be interrupted (poll.hpp).
 #pragma once
 
 #include <cstddef>

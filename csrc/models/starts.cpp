@@ -7,7 +7,6 @@
 
 #include "exec/parallel.hpp"
 #include "isa/dispatch.hpp"
-#include "vemfast/errors.hpp"
 #include "vemfast/poll.hpp"
 #include "vemfast/random.hpp"
 
@@ -164,8 +163,7 @@ double lloyd_step(const std::vector<double>& columns, const double* x, std::size
 }  // namespace
 
 std::size_t kmeans(const double* x, std::size_t n, std::size_t D, const double* weights,
-                   std::size_t K, std::uint64_t seed, int max_iter, const Poll& poll,
-                   double* centres) {
+                   std::size_t K, std::uint64_t seed, int max_iter, double* centres) {
     random::Stream stream(seed, 0, random::kStartStream, 0);
     std::vector<double> columns(n * D);  // feature-major: the distance kernel's layout
     for (std::size_t i = 0; i < n; ++i) {
@@ -183,8 +181,6 @@ std::size_t kmeans(const double* x, std::size_t n, std::size_t D, const double* 
     std::size_t distinct = 0;
     for (std::size_t k = 0; k < K; ++k) {
         interruption_point();
-        if (poll && poll())
-            throw Interrupted();
         const bool covered = k > 0 && !(total > 0);  // every row coincides with a centre
         const std::size_t count = k == 0 ? 1 : trials;
         for (std::size_t c = 0; c < count; ++c) {
@@ -219,8 +215,6 @@ std::size_t kmeans(const double* x, std::size_t n, std::size_t D, const double* 
     std::vector<std::size_t> label(n);
     double previous = std::numeric_limits<double>::infinity();
     for (int iteration = 0; iteration < max_iter; ++iteration) {
-        if (poll && poll())
-            throw Interrupted();
         const double inertia =
             lloyd_step(columns, x, n, D, weights, K, distances, nearest, label, centres);
         if (!(inertia < previous * (1.0 - 1e-4)))

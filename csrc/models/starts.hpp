@@ -26,7 +26,6 @@ VEMFAST_API RowScan scan_rows(const detail::RowsView& rows, int n_threads, const
 // centres: K x D. Returns the number of distinct centres found (fewer than K: so few distinct
 // rows). With interruption points.
 VEMFAST_API std::size_t kmeans(const double* x, std::size_t n, std::size_t D, const double* weights,
-                               std::size_t K, std::uint64_t seed, int max_iter, const Poll& poll,
-                               double* centres);
+                               std::size_t K, std::uint64_t seed, int max_iter, double* centres);
 
 }  // namespace vemfast::models
