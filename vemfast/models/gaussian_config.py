@@ -46,6 +46,22 @@ class Prior:
     degrees_of_freedom: float
     scale: Array
 
+    def unavailable(self) -> dict[str, str]:
+        """Return the rungs that this prior rules out: why, and what to use instead."""
+        reasons: dict[str, str] = {}
+        if self.weight_type == "flat" or self.mean_precision <= 0 or not self.covariance_is_proper:
+            why = "it needs proper priors of the weights, means and covariances; use 'em'"
+            reasons |= dict.fromkeys(("gibbs", "mean-field"), why)
+        why = ""
+        if self.weight_type == "dirichlet_process":
+            why = "the weights of a Dirichlet process have no useful mode; use 'mean-field'"
+        elif self.weight_type == "dirichlet" and self.weight_concentration < 1:
+            why = (
+                f"a Dirichlet concentration of {self.weight_concentration:g} < 1 has no mode; "
+                "use 'mean-field', or a concentration >= 1"
+            )
+        return reasons | (dict.fromkeys(("em", "variational-em", "hard-em"), why) if why else {})
+
 
 @dataclass(frozen=True, eq=False)
 class GaussianConfig:

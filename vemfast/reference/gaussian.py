@@ -21,6 +21,7 @@ __all__ = ["Gaussian", "NormalWishart", "ScoreTable"]
 
 Array = NDArray[np.float64]
 LOG_2PI = float(np.log(2 * np.pi))
+LEAST_COUNT = 1e-278  # a smaller N_k is no data: its reciprocal is near overflow
 
 
 @dataclass(frozen=True)
@@ -152,9 +153,9 @@ class Gaussian(ABC):
         return np.broadcast_to(per_group, (self.K, *per_group.shape[1:]))
 
     def posterior(self, counts: Array, sums: Array, scatter: Array) -> NormalWishart:
-        """Return the conjugate posterior given N, s, S. κ_k = 0 (flat prior, no data): m_k = 0."""
+        """Return the conjugate posterior given N, s, S. No κ_k (flat prior, no data): m_k = 0."""
         kappa = self.kappa0 + counts
-        m = (self.kappa0 * self.m0 + sums) / np.where(kappa > 0, kappa, 1.0)[:, None]
+        m = (self.kappa0 * self.m0 + sums) / np.where(kappa > LEAST_COUNT, kappa, 1.0)[:, None]
         square = self.outer(m, m)
         m0 = np.broadcast_to(self.m0, m.shape)
         between = self.pool(self.kappa0 * self.outer(m0, m0) - _along(kappa, square) * square)
@@ -167,7 +168,7 @@ class Gaussian(ABC):
     ) -> tuple[Array, Array]:
         """Return the posterior mode in the support; what has no data keeps its previous value."""
         q = self.posterior(counts, sums, scatter)
-        filled = counts > 0
+        filled = counts > LEAST_COUNT
         # Under a shared covariance the mean of an empty component is not free to stay: its prior
         # is part of the objective through Σ.
         moves = filled | (self.kappa0 > 0) if self.shared else filled

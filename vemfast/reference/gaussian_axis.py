@@ -79,7 +79,7 @@ class AxisGaussian(Gaussian):
             return np.maximum(covariance, self.reg_covar * self.unit)
         singular = np.any(covariance <= rounding[groups, None] * self.unit, axis=1)
         if singular.any():
-            raise not_positive_definite(int(groups[np.argmax(singular)]))
+            raise not_positive_definite(groups[np.argmax(singular)], self.shared)
         return covariance
 
     def _shape_rate(self, freedom: Array, scale: Array) -> tuple[Array, Array]:

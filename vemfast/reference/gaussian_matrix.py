@@ -84,7 +84,7 @@ class MatrixGaussian(Gaussian):
         if self.reg_covar <= 0:
             singular = smallest <= rounding[groups]
             if singular.any():
-                raise not_positive_definite(int(groups[np.argmax(singular)]))
+                raise not_positive_definite(groups[np.argmax(singular)], self.shared)
             return covariance
         clipped = np.maximum(values, self.reg_covar)
         rebuilt = (vectors * clipped[:, None, :]) @ vectors.swapaxes(1, 2)
@@ -146,11 +146,12 @@ class MatrixGaussian(Gaussian):
         return np.asarray(constants - tail * np.log1p(self.distances(X, table) / widen))
 
 
-def not_positive_definite(component: int) -> NumericalError:
+def not_positive_definite(component: int | np.intp, shared: bool) -> NumericalError:
     """Return the error to raise for a singular covariance."""
+    where = "all components" if shared else f"component {component}"
     return NumericalError(
-        f"component {component}: covariance not positive definite; set reg_covar > 0, use fewer "
-        "components, or give a covariance_prior"
+        f"{where}: covariance not positive definite; set reg_covar > 0, use fewer components, or "
+        "give a covariance_prior"
     )
 
 
@@ -159,7 +160,7 @@ def _cholesky(covariance: Array) -> Array:
         return np.asarray(np.linalg.cholesky(covariance))
     except np.linalg.LinAlgError:
         smallest = np.linalg.eigvalsh(covariance)[:, 0]
-        raise not_positive_definite(int(np.argmin(smallest))) from None
+        raise not_positive_definite(np.argmin(smallest), shared=False) from None
 
 
 def _squared_distances(X: Array, centres: Array) -> Array:

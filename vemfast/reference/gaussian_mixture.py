@@ -60,6 +60,7 @@ class GaussianMixture(Model):
         self.config = config
         self.centres = None if centres is None else np.asarray(centres, dtype=np.float64)
         self.layout = config.stats_layout()
+        self.unavailable = config.prior.unavailable()
         self._layouts = {kind: config.params_layout(kind) for kind in ("point", "posterior")}
         prior = config.prior
         self.weights = Weights(prior.weight_type, prior.weight_concentration, config.n_components)
