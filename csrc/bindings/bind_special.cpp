@@ -1,5 +1,6 @@
 // _core.special: functions of contiguous float32 or float64 arrays. vemfast/special.py converts.
 #include <algorithm>
+#include <cstdint>
 #include <vector>
 
 #include "bindings/bind.hpp"
@@ -21,7 +22,10 @@ bool is_float(const py::array& x) {
     const bool is_float = x.dtype().equal(py::dtype::of<float>());
     require(is_float || x.dtype().equal(py::dtype::of<double>()),
             "expected a native float32 or float64 array");
-    require((x.flags() & py::array::c_style) != 0, "expected a C-contiguous array");
+    const auto address = reinterpret_cast<std::uintptr_t>(x.data());
+    require((x.flags() & py::array::c_style) != 0 &&
+                address % static_cast<std::uintptr_t>(x.itemsize()) == 0,
+            "expected an aligned C-contiguous array");
     return is_float;
 }
 

@@ -39,7 +39,10 @@ def minimax(
         solution = mp.lu_solve(rows, right)
         coefficients = [solution[j] for j in range(degree + 1)]
         level = abs(solution[degree + 1])
-        error = [w * (mp.polyval(coefficients[::-1], x) - f) for x, (w, f) in zip(grid, values)]
+        error = [
+            w * (mp.polyval(coefficients[::-1], x) - f)
+            for x, (w, f) in zip(grid, values, strict=True)
+        ]
         nodes, worst = extrema(grid, error, n)
         if worst <= level * mpf("1.0001"):
             break
@@ -47,9 +50,9 @@ def minimax(
 
 
 def extrema(grid: list[mpf], error: list[mpf], n: int) -> tuple[list[mpf], mpf]:
-    """The n alternating extrema of largest magnitude, and the largest magnitude."""
+    """Return the n alternating extrema of largest magnitude, and the largest magnitude."""
     runs: list[tuple[mpf, mpf]] = []  # (point, error) of the largest error between two sign changes
-    for x, e in zip(grid, error):
+    for x, e in zip(grid, error, strict=True):
         if runs and (runs[-1][1] > 0) == (e > 0):
             if abs(e) > abs(runs[-1][1]):
                 runs[-1] = (x, e)
@@ -62,6 +65,7 @@ def extrema(grid: list[mpf], error: list[mpf], n: int) -> tuple[list[mpf], mpf]:
 
 
 def show(title: str, coefficients: list[mpf], error: mpf, single: bool) -> None:
+    """Print a table as C++ reads it."""
     print(f"{title}: error 2^{mp.nstr(mp.log(error, 2), 4)}")
     for c in coefficients:
         value = struct.unpack("f", struct.pack("f", float(c)))[0] if single else float(c)
@@ -69,7 +73,7 @@ def show(title: str, coefficients: list[mpf], error: mpf, single: bool) -> None:
 
 
 def exp_tail() -> None:
-    """q in exp(r) = 1 + r + r^2 q(r), |r| <= log(2)/2 and a little over."""
+    """Fit q in exp(r) = 1 + r + r^2 q(r), |r| <= log(2)/2 and a little over."""
     half = mp.log(2) / 2 * mpf("1.001")
 
     def target(r: mpf) -> mpf:
@@ -81,7 +85,7 @@ def exp_tail() -> None:
 
 
 def log_tail() -> None:
-    """p in log((1 + s)/(1 - s)) = 2 s + s z p(z), z = s^2, for (1 + s)/(1 - s) in [11/16, 11/8]."""
+    """Fit p in log((1 + s)/(1 - s)) = 2 s + s z p(z), z = s^2, for (1 + s)/(1 - s) in [11/16, 11/8]."""
     largest = (mpf(5) / 27) ** 2
 
     def target(z: mpf) -> mpf:
@@ -93,7 +97,7 @@ def log_tail() -> None:
 
 
 def digamma_series() -> None:
-    """p in psi(w + 1/2) = log w + t p(t), and in exp(psi(w + 1/2)) = w (1 + t p(t)), t = 1/w^2."""
+    """Fit p in psi(w + 1/2) = log w + t p(t), and in exp(psi(w + 1/2)) = w (1 + t p(t)), t = 1/w^2."""
 
     def difference(t: mpf) -> mpf:
         if t <= TINY:
@@ -114,7 +118,7 @@ def digamma_series() -> None:
 
 
 def lgamma_series() -> None:
-    """p in log Gamma(w + 1/2) = w (log w - 1) + log(2 pi)/2 + p(t)/w, t = 1/w^2."""
+    """Fit p in log Gamma(w + 1/2) = w (log w - 1) + log(2 pi)/2 + p(t)/w, t = 1/w^2."""
 
     def target(t: mpf) -> mpf:
         if t <= TINY:

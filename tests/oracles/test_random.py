@@ -1,11 +1,12 @@
 """The random numbers: known answers, native draws against the NumPy twin, and distributions.
 
 Seeds are fixed, so the tests of distributions do not come out differently by chance; each holds a
-statistic to a probability of 1e-3. Mutations tried in a scratch copy, each of which these tests
-caught: nine rounds instead of ten; the two words of the key, or of a uniform, swapped; the row's
-high word left out of the counter; the Weyl constant's last digit; normals with cos and sin swapped
-(twin) and with log u for -2 log u (distribution); the gamma's 1/3 as 1/2, its final acceptance
-left out, u^a for u^(1/a) at small shapes; a Dirichlet whose gammas are not normalised.
+statistic to a probability of about 1e-3. Mutations tried in a scratch copy, each of which these
+tests caught: nine rounds instead of ten, in the header or in the kernels; a Weyl constant off by
+one; the row's high word left out of the counter, in the header or in the kernels. The tests of
+distributions alone caught: -log u for -2 log u and two equal normals of a pair; the gamma's 1/3 as
+1/2, and its final acceptance left out; u^a for u^(1/a) at small shapes, and the same in logarithms;
+a Dirichlet whose gammas are not normalised.
 """
 
 from __future__ import annotations
