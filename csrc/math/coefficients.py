@@ -85,7 +85,7 @@ def exp_tail() -> None:
 
 
 def log_tail() -> None:
-    """Fit p in log((1 + s)/(1 - s)) = 2 s + s z p(z), z = s^2, for (1 + s)/(1 - s) in [11/16, 11/8]."""
+    """Fit p in log m = 2 s + s z p(z), m = (1 + s)/(1 - s) in [11/16, 11/8], z = s^2."""
     largest = (mpf(5) / 27) ** 2
 
     def target(z: mpf) -> mpf:
@@ -97,7 +97,7 @@ def log_tail() -> None:
 
 
 def digamma_series() -> None:
-    """Fit p in psi(w + 1/2) = log w + t p(t), and in exp(psi(w + 1/2)) = w (1 + t p(t)), t = 1/w^2."""
+    """Fit p in psi(w + 1/2) = log w + t p(t) and exp(psi(w + 1/2)) = w (1 + t p(t)), t = 1/w^2."""
 
     def difference(t: mpf) -> mpf:
         if t <= TINY:
