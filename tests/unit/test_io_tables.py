@@ -93,7 +93,10 @@ def test_columns_by_name_and_by_number(tmp_path):
     assert table.names == ("b", "a")
     np.testing.assert_array_equal(table.X, [[2, 1], [4, 3]])
     assert complaint(named, columns=["c"]) == ": no column 'c'; it has a, b, species"
+    assert read_table(named, if_named=["b"]).names == ("b",)
+    assert read_table(named, columns=["a"], if_named=["b"]).names == ("a",)
     np.save(tmp_path / "x.npy", X)
+    assert read_table(tmp_path / "x.npy", if_named=["b"]).X.shape == (3, 3)
     np.testing.assert_array_equal(read_table(tmp_path / "x.npy", columns=["2"]).X, X[:, [2]])
     assert complaint(tmp_path / "x.npy", columns=["3"]) == ": no column '3'; it has numbers 0 to 2"
 

@@ -46,6 +46,7 @@ def read_table(
     columns: Sequence[str] | None = None,
     array: str | None = None,
     header: bool | None = None,
+    if_named: Sequence[str] | None = None,
 ) -> Table:
     """Read a table of numbers.
 
@@ -62,6 +63,8 @@ def read_table(
     header : bool, default=None
         Whether the first line of a text file names the columns. None: it does if it holds no
         number.
+    if_named : sequence of str, default=None
+        Which columns where `columns` does not say and the file names its columns.
 
     Returns
     -------
@@ -83,7 +86,7 @@ def read_table(
         raise TableError(f"{path}: only an .npz file holds several arrays to choose from")
     if header is not None and suffix not in _TEXT:
         raise TableError(f"{path}: only text files have or lack a header line")
-    table = _READERS[suffix](path, _Wanted(columns, array, header))
+    table = _READERS[suffix](path, _Wanted(columns, array, header, if_named))
     if table.X.shape[0] == 0:
         raise TableError(f"{path}: no rows")
     return table
@@ -96,12 +99,16 @@ class _Wanted:
     columns: Sequence[str] | None
     array: str | None
     header: bool | None
+    if_named: Sequence[str] | None
 
     def positions(self, path: Path, names: tuple[str, ...] | None, count: int) -> list[int] | None:
         """Return the positions of the columns, of `count`; None for all."""
-        if self.columns is None:
+        columns = self.columns
+        if columns is None and names is not None:
+            columns = self.if_named
+        if columns is None:
             return None
-        return [_position(path, column, names, count) for column in self.columns]
+        return [_position(path, column, names, count) for column in columns]
 
 
 # ---- NumPy files ----------------------------------------------------------------------------
@@ -338,7 +345,7 @@ def _one_line(error: BaseException) -> str:
 
 def _suffix(path: Path) -> str:
     suffix = path.suffix.lower()
-    inner = path.with_suffix("").suffix.lower()
+    inner = Path(path.stem).suffix.lower()
     return inner if suffix == ".gz" and inner in _TEXT else suffix
 
 

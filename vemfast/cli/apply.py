@@ -1,0 +1,116 @@
+"""``vemfast predict``, ``score`` and ``info``: what a model file is good for."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from vemfast.cli.data import about_rows, add_data_options, check_output, read, write
+
+__all__ = ["configure_info", "configure_predict", "configure_score", "info", "predict", "score"]
+
+_SHOWN = 12  # numbers of an array that are printed
+
+
+def configure_predict(parser: Any) -> None:
+    """Add the options of ``predict``."""
+    _add_model(parser)
+    add_data_options(parser)
+    _add_output(parser)
+    parser.add_argument(
+        "--proba", action="store_true", help="write the responsibility of every component"
+    )
+
+
+def configure_score(parser: Any) -> None:
+    """Add the options of ``score``."""
+    _add_model(parser)
+    add_data_options(parser)
+    parser.add_argument("--each", action="store_true", help="write the log density of each row")
+    _add_output(parser)
+
+
+def configure_info(parser: Any) -> None:
+    """Add the options of ``info``."""
+    _add_model(parser)
+
+
+def predict(args: argparse.Namespace) -> None:
+    """Write labels or responsibilities."""
+    if args.output is not None:
+        check_output(args.output)
+    if args.proba:
+        proba = _judge(args, lambda estimator, X: estimator.predict_proba(X))
+        write(args.output, [f"component_{k}" for k in range(proba.shape[1])], proba)
+    else:
+        write(args.output, ["component"], _judge(args, lambda estimator, X: estimator.predict(X)))
+
+
+def score(args: argparse.Namespace) -> None:
+    """Print the mean log density, or write that of each row."""
+    if args.output is not None and not args.each:
+        raise ValueError("--output is for the log density of each row: say --each")
+    if args.output is not None:
+        check_output(args.output)
+    density = _judge(args, lambda estimator, X: estimator.score_samples(X))
+    if args.each:
+        write(args.output, ["log_density"], density)
+    else:
+        print(f"{float(density.mean())!r} nats a row, {len(density)} rows")
+
+
+def info(args: argparse.Namespace) -> None:
+    """Print the class, the parameters that are not defaults, and the fitted attributes."""
+    from vemfast import load
+
+    estimator = load(args.model)
+    print(repr(estimator).replace("\n", " "))
+    fitted = {name: value for name, value in vars(estimator).items() if name.endswith("_")}
+    width = max(map(len, fitted))
+    for name, value in sorted(fitted.items()):
+        print(f"  {name:<{width}}  {_summary(value)}")
+
+
+def _summary(value: Any) -> str:
+    import numpy as np
+
+    if isinstance(value, list):
+        return f"{len(value)} values, {value[0]:.6g} to {value[-1]:.6g}"
+    if isinstance(value, tuple):
+        return " and ".join(map(_summary, value))
+    if hasattr(value, "__dataclass_fields__"):
+        parts = (f"{name} {getattr(value, name).shape}" for name in value.__dataclass_fields__)
+        return "; ".join(parts)
+    if not isinstance(value, np.ndarray):
+        return str(value)
+    if value.dtype == object:
+        return ", ".join(value)
+    text = f"{value.shape}" if value.ndim else ""
+    if value.size <= _SHOWN:
+        text += " " + np.array2string(value, precision=6, separator=", ").replace("\n", "")
+    return text.strip()
+
+
+def _judge(args: argparse.Namespace, call: Callable[[Any, Any], Any]) -> Any:
+    """Load the model and the rows, and return what one says of the others."""
+    from vemfast import load
+
+    estimator = load(args.model)
+    names = getattr(estimator, "feature_names_in_", None)
+    table = read(args, names)
+    with warnings.catch_warnings(), about_rows(args.data):
+        # The columns have been chosen by their names, or by the caller.
+        warnings.filterwarnings("ignore", "X does not have valid feature names")
+        return call(estimator, table.X)
+
+
+def _add_model(parser: Any) -> None:
+    parser.add_argument("model", metavar="MODEL", help="file that vemfast fit wrote")
+
+
+def _add_output(parser: Any) -> None:
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help=".csv, .csv.gz or .npy (default: standard output)"
+    )

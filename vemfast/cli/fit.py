@@ -1,0 +1,183 @@
+"""``vemfast fit FAMILY DATA``: its options are parameters of the estimator, with its defaults."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import vemfast
+from vemfast.cli.data import about_rows, add_data_options, check_output, read
+from vemfast.inference import METHODS
+from vemfast.inference.methods import SCHEDULES
+from vemfast.models.gaussian_config import COVARIANCE_TYPES
+
+__all__ = ["configure", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of the command line that is a parameter of the estimator.
+
+    Attributes
+    ----------
+    flags : tuple of str
+    parameter : str
+    type : type
+        bool: a flag.
+    help : str
+    choices : sequence of str
+        None: any.
+    required : bool
+    """
+
+    flags: tuple[str, ...]
+    parameter: str
+    type: type
+    help: str
+    choices: Sequence[str] | None = None
+    required: bool = False
+
+    def add(self, parser: Any) -> None:
+        """Add this to a parser; it is not in the result unless it is given."""
+        settings: dict[str, Any] = {
+            "dest": self.parameter,
+            "default": argparse.SUPPRESS,
+            "help": self.help,
+        }
+        if self.type is bool:
+            settings["action"] = "store_true"
+        else:
+            settings.update(type=self.type, required=self.required)
+            settings["choices"] = self.choices
+            settings["metavar"] = None if self.choices else self.type.__name__.upper()
+        parser.add_argument(*self.flags, **settings)
+
+
+def _option(flag: str, type: type, help: str, choices: Sequence[str] | None = None) -> Option:
+    return Option((flag,), flag.lstrip("-").replace("-", "_"), type, help, choices)
+
+
+_K = Option(("-k", "--n-components"), "n_components", int, "number of components", required=True)
+
+# Of every family.
+_ENGINE = (
+    _option("--inference", str, "rung of the ladder (default: em)", tuple(METHODS)),
+    _option("--schedule", str, "how statistics are gathered (default: batch)", SCHEDULES),
+    _option("--tol", float, "stop when an iteration gains less, in nats a row"),
+    _option("--max-iter", int, "iterations, or passes, at most"),
+    _option("--n-init", int, "starts, of which the best is kept"),
+    Option(("--seed",), "random_state", int, "of starts and draws"),
+    _option("--n-jobs", int, "threads (default: those of the machine)"),
+    _option("--n-batches", int, "batches (schedules memoized and minibatch)"),
+    _option("--batch-size", int, "rows of a batch, instead of --n-batches"),
+    _option("--learning-decay", float, "minibatch: exponent of the rate, in (0.5, 1]"),
+    _option("--learning-offset", float, "minibatch: delay of the rate"),
+    _option("--n-burn", int, "gibbs: iterations before the first draw"),
+    _option("--n-draws", int, "gibbs: draws to keep, of each chain"),
+    _option("--thin", int, "gibbs: iterations a draw"),
+    _option("--n-chains", int, "gibbs: chains"),
+)
+
+_STARTS = ("kmeans", "k-means++", "random", "random_from_data")
+_GAUSSIAN = (
+    _option("--covariance-type", str, "shape of the covariances", COVARIANCE_TYPES),
+    _option("--reg-covar", float, "least variance, relative to that of the data"),
+    Option(("--init",), "init_params", str, "how a start is found", _STARTS),
+    _option("--equal-weights", bool, "hold all weights equal"),
+    _option(
+        "--weight-concentration-prior-type",
+        str,
+        "prior of the weights",
+        ("dirichlet", "dirichlet_process"),
+    ),
+    _option("--weight-concentration-prior", float, "its concentration"),
+    _option("--mean-precision-prior", float, "rows that the prior mean is worth"),
+    _option("--degrees-of-freedom-prior", float, "of the prior of the covariances"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A model that can be fitted.
+
+    Attributes
+    ----------
+    name : str
+        On the command line.
+    estimator : str
+        Its public name.
+    help : str
+    options : tuple of Option
+    """
+
+    name: str
+    estimator: str
+    help: str
+    options: tuple[Option, ...]
+
+
+FAMILIES = (Family("gmm", "GaussianMixture", "mixture of Gaussians", (_K, *_ENGINE, *_GAUSSIAN)),)
+
+
+def configure(parser: Any) -> None:
+    """Add one parser for each family."""
+    families = parser.add_subparsers(dest="family", metavar="FAMILY", required=True)
+    for family in FAMILIES:
+        own = families.add_parser(
+            family.name,
+            help=family.help,
+            description=f"Fit a {family.help} and save it. Defaults are those of "
+            f"vemfast.{family.estimator}.",
+        )
+        add_data_options(own)
+        own.add_argument(
+            "-o",
+            "--output",
+            metavar="MODEL",
+            required=True,
+            help="file to write, by convention .safetensors",
+        )
+        for option in family.options:
+            option.add(own)
+        own.add_argument("--float32", action="store_true", help="score in single precision")
+        own.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
+        own.set_defaults(described=family)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Fit, save, and print a summary."""
+    import numpy as np
+
+    family: Family = args.described
+    check_output(args.output)
+    given = [option.parameter for option in family.options if hasattr(args, option.parameter)]
+    show_progress = not args.quiet and sys.stderr is not None and sys.stderr.isatty()
+    estimator = getattr(vemfast, family.estimator)(
+        **{name: getattr(args, name) for name in given}, verbose=int(show_progress)
+    )
+    table = read(args)
+    X = table.X.astype(np.float32) if args.float32 else table.X
+    started = perf_counter()
+    with about_rows(args.data):
+        estimator.fit(X)
+    seconds = perf_counter() - started
+    estimator.verbose = 0  # of this run, not of the model
+    if table.names is not None:
+        estimator.feature_names_in_ = np.array(table.names, dtype=object)
+    estimator.save(args.output)
+    if not args.quiet:
+        rows = len(table.X)
+        print(f"rows         {rows} x {estimator.n_features_in_}")
+        print(
+            f"objective    {estimator.lower_bound_:.8g} nats, "
+            f"{estimator.lower_bound_ / rows:.6g} a row"
+        )
+        print(
+            f"iterations   {estimator.n_iter_} in {seconds:.3g} s, "
+            f"stopped by {estimator.stop_reason_}"
+        )
+        print(f"saved        {args.output}")
