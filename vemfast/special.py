@@ -3,7 +3,7 @@
 They serve the library itself and whoever writes a model of his own: ``digamma`` and
 ``exp_digamma`` are several times faster than SciPy's, at one thread. Each takes any array and keeps
 float32; every other real type is computed in float64. The bounds on errors below are those of
-float64 with fused multiply-add; eps is 2**-52.
+float64, on every instruction set; eps is 2**-52.
 """
 
 from __future__ import annotations
