@@ -31,8 +31,7 @@ constexpr T kLargestSquare = sizeof(T) == 8 ? T(1e300) : T(1e37);
 
 template <class T>
 inline Vec<T> cap_square(Vec<T> q) {
-    const Vec<T> largest = splat<T>(kLargestSquare<T>);
-    return select<T>(q < largest, q, largest);  // false for NaN too
+    return min<T>(q, splat<T>(kLargestSquare<T>));  // NaN gives the cap, too
 }
 
 // J outputs y_j = shift_j + sum_{i <= j} factor_ji x_i, j = j0 .. j0 + J - 1, over one chunk of

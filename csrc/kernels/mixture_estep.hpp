@@ -162,6 +162,47 @@ static void accumulate_labels(const MixtureTask<T>& task, const TileWorkspace<T>
     }
 }
 
+// Rows whose K scores fit into the first-level cache: they are scored and normalised together.
+// Depends on K and the type only, as everything that orders a sum.
+template <class T>
+inline std::size_t strip_rows(std::size_t K) {
+    constexpr std::size_t kBytes = std::size_t{24} << 10;
+    const std::size_t fit = kBytes / (K * sizeof(T)) / 64 * 64;
+    return fit < 64 ? 64 : fit;
+}
+
+// Scores and local rule of rows [r, r + n_strip) of the tile, whose first row is `row` of the
+// view and whose first `n` rows are real. Responsibilities stay in their place in space.s.
+template <class T>
+static TileBound local_step(const MixtureTask<T>& task, const TileWorkspace<T>& space,
+                            std::size_t r, std::size_t row, std::size_t n_strip, std::size_t n) {
+    const std::size_t K = task.scores.n_components;
+    const std::uint64_t global_row = task.rows.offset + row + r;
+    const bool needs_scores = task.rule == LocalRule::exact || task.rule == LocalRule::hard ||
+                              task.rule == LocalRule::sampled;
+    T* s = space.s + r;
+    if (needs_scores)
+        score<T>(task.scores, space.x + r, space.ld, n_strip, space.spare + r, s);
+    switch (task.rule) {
+        case LocalRule::exact:
+            return local_exact<T>(s, space.ld, K, space.w + r, n_strip, nullptr);
+        case LocalRule::hard:
+            return local_hard<T>(s, space.ld, K, space.w + r, n_strip, space.labels + r);
+        case LocalRule::sampled:
+            return local_sampled<T>(s, space.ld, K, space.w + r, n_strip, task.seed, task.iteration,
+                                    global_row, space.labels + r);
+        case LocalRule::labels:
+            for (std::size_t i = r; i < at_most(n, r + n_strip); ++i)
+                space.labels[i] = task.rows.labels[row + i];
+            return {};
+        case LocalRule::random:
+            local_random<T>(s, space.ld, K, space.w + r, at_most(n_strip, n > r ? n - r : 0),
+                            n_strip, task.seed, global_row);
+            return {};
+    }
+    return {};
+}
+
 // Adds the statistics of rows [first, first + n_rows) to `stats` (layout as in task.hpp).
 template <class T>
 static void mixture_estep(const MixtureTask<T>& task, std::size_t first, std::size_t n_rows,
@@ -171,40 +212,21 @@ static void mixture_estep(const MixtureTask<T>& task, std::size_t first, std::si
     const std::size_t features = tile_features(task.statistics, D);
     const StatsLayout layout = stats_layout(task.statistics, K, D);
     const TileWorkspace<T> space = carve<T>(memory, tile_rows, features, K);
+    const std::size_t strip = strip_rows<T>(K);
     for (std::size_t done = 0; done < n_rows; done += tile_rows) {
         const std::size_t n = at_most(n_rows - done, tile_rows);
         const std::size_t n_padded = round_up(n, kPadRows<T>);
         const std::size_t row = first + done;
-        const std::uint64_t global_row = task.rows.offset + row;
         load_rows<T>(task.rows, row, n, n_padded, task.scores.origin, space);
-        const bool needs_scores = task.rule == LocalRule::exact || task.rule == LocalRule::hard ||
-                                  task.rule == LocalRule::sampled;
-        if (needs_scores)
-            score<T>(task.scores, space.x, space.ld, n_padded, space.spare, space.s);
-        append_squares<T>(task.statistics, space.x, space.ld, D, n_padded);
         TileBound bound;
-        bool by_label = true;
-        switch (task.rule) {
-            case LocalRule::exact:
-                bound = local_exact<T>(space.s, space.ld, K, space.w, n_padded, nullptr);
-                by_label = false;
-                break;
-            case LocalRule::hard:
-                bound = local_hard<T>(space.s, space.ld, K, space.w, n_padded, space.labels);
-                break;
-            case LocalRule::sampled:
-                bound = local_sampled<T>(space.s, space.ld, K, space.w, n_padded, task.seed,
-                                         task.iteration, global_row, space.labels);
-                break;
-            case LocalRule::labels:
-                for (std::size_t r = 0; r < n; ++r)
-                    space.labels[r] = task.rows.labels[row + r];
-                break;
-            case LocalRule::random:
-                local_random<T>(space.s, space.ld, K, space.w, n, n_padded, task.seed, global_row);
-                by_label = false;
-                break;
+        for (std::size_t r = 0; r < n_padded; r += strip) {
+            const TileBound part =
+                local_step<T>(task, space, r, row, at_most(strip, n_padded - r), n);
+            bound.local_bound += part.local_bound;
+            bound.entropy += part.entropy;
         }
+        append_squares<T>(task.statistics, space.x, space.ld, D, n_padded);
+        const bool by_label = task.rule != LocalRule::exact && task.rule != LocalRule::random;
         if (by_label)
             accumulate_labels<T>(task, space, n, features, layout, stats);
         else

@@ -111,19 +111,48 @@ static TileBound local_exact(T* s, std::size_t ld, std::size_t K, const T* w, st
 template <class T>
 static TileBound local_hard(const T* s, std::size_t ld, std::size_t K, const T* w,
                             std::size_t n_padded, std::int32_t* labels) {
+    // Four chains of comparisons side by side: two vectors of rows, even and odd components.
+    constexpr int V = 2;
     Vec<T> bound = {};
-    for (std::size_t n = 0; n < n_padded; n += kLanes<T>) {
-        Vec<T> best = load<T>(s + n);
-        Vec<T> label = {};
-        for (std::size_t k = 1; k < K; ++k) {
-            const Vec<T> value = load<T>(s + k * ld + n);
-            const auto better = value > best;
-            best = select<T>(better, value, best);
-            label = select<T>(better, splat<T>(static_cast<T>(k)), label);
+    for (std::size_t n = 0; n < n_padded; n += V * kLanes<T>) {
+        Vec<T> best[2][V];
+        Vec<T> label[2][V];
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) {
+            best[0][v] = load<T>(s + n + v * kLanes<T>);
+            best[1][v] = splat<T>(-__builtin_inf());
+            label[0][v] = splat<T>(T(0));
+            label[1][v] = splat<T>(T(K));
         }
-        bound = mul_add<T>(load<T>(w + n), best, bound);
-        for (std::size_t lane = 0; lane < kLanes<T>; ++lane)
-            labels[n + lane] = static_cast<std::int32_t>(label[lane]);
+        const auto challenge = [&](std::size_t k, int parity) {
+            const Vec<T> mark = splat<T>(static_cast<T>(k));
+            const T* row = s + k * ld + n;
+#pragma GCC unroll 4
+            for (int v = 0; v < V; ++v) {
+                const Vec<T> value = load<T>(row + v * kLanes<T>);
+                label[parity][v] = select<T>(value > best[parity][v], mark, label[parity][v]);
+                best[parity][v] = max<T>(value, best[parity][v]);
+            }
+        };
+        std::size_t k = 1;
+        for (; k + 1 < K; k += 2) {
+            challenge(k, 1);
+            challenge(k + 1, 0);
+        }
+        if (k < K)
+            challenge(k, 1);
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) {
+            // Of equal scores the lower component: the even one unless the odd one is greater, or
+            // equal with the lower number.
+            const auto odd = (best[1][v] > best[0][v]) |
+                             ((best[1][v] == best[0][v]) & (label[1][v] < label[0][v]));
+            const Vec<T> top = max<T>(best[0][v], best[1][v]);
+            const Vec<T> winner = select<T>(odd, label[1][v], label[0][v]);
+            bound = mul_add<T>(load<T>(w + n + v * kLanes<T>), top, bound);
+            for (std::size_t lane = 0; lane < kLanes<T>; ++lane)
+                labels[n + v * kLanes<T> + lane] = static_cast<std::int32_t>(winner[lane]);
+        }
     }
     return {sum_as_double(bound), 0.0};
 }
