@@ -157,6 +157,19 @@ static TileBound local_hard(const T* s, std::size_t ld, std::size_t K, const T* 
     return {sum_as_double(bound), 0.0};
 }
 
+// Uniforms of consecutive rows. In float the draw is kept below one, where rounding could put it.
+template <class T>
+inline Vec<T> row_uniforms(std::uint64_t seed, std::uint32_t iteration, std::uint64_t row) {
+    const Vec<double> first = philox_uniforms(seed, iteration, row, kRowStream);
+    if constexpr (sizeof(T) == 8) {
+        return first;
+    } else {
+        const Vec<double> second =
+            philox_uniforms(seed, iteration, row + kLanes<double>, kRowStream);
+        return min<float>(narrow(first, second), splat<float>(1.0F - 0x1p-23F));
+    }
+}
+
 // One draw a row by inversion: the number of components whose cumulated probability is at most
 // u times the total. Adds sum w logsumexp(s): what a Gibbs trace reports is log p(X | theta).
 template <class T>
@@ -184,11 +197,9 @@ static TileBound local_sampled(T* s, std::size_t ld, std::size_t K, const T* w,
 #pragma GCC unroll 4
         for (int v = 0; v < kLineVectors; ++v) {
             bound += load<T>(w + n + v * kLanes<T>) * (largest[v] + vlog<T>(total[v]));
-            T u[kLanes<T>];
-            for (std::size_t lane = 0; lane < kLanes<T>; ++lane)
-                u[lane] = static_cast<T>(philox_uniform(
-                    seed, iteration, first_row + n + v * kLanes<T> + lane, kRowStream));
-            threshold[v] = load<T>(u) * total[v];
+            const Vec<T> u = row_uniforms<T>(
+                seed, iteration, first_row + n + static_cast<std::size_t>(v) * kLanes<T>);
+            threshold[v] = u * total[v];
         }
         Vec<T> cumulated[kLineVectors] = {};
         Vec<T> label[kLineVectors] = {};
