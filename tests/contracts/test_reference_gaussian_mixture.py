@@ -13,6 +13,7 @@ from vemfast.models.gaussian_config import COVARIANCE_TYPES
 from vemfast.models.gaussian_mixture import GaussianMixture as NativeMixture
 from vemfast.reference import GaussianMixture as ReferenceMixture
 from vemfast.reference import configure
+from vemfast.stats import Params
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -224,6 +225,41 @@ def test_the_clipped_mode_is_the_constrained_maximum(make, covariance, prior):
         weights = other["weights"] * np.exp(0.1 * noise.normal(size=3))
         other["weights"] = weights / weights.sum()
         assert model.expected_log_joint(other, stats) + model.global_term(other) <= best + 1e-9
+
+
+@pytest.mark.parametrize("covariance", ["tied", "tied-spherical"])
+def test_a_singular_shared_covariance_is_an_error(make, covariance):
+    centres = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 7.0]])
+    rows = np.repeat(centres, 20, axis=0)
+    model = type(make("full", "flat"))(configure(rows, 2, covariance, reg_covar=0.0))
+    start = Params(model.config.params_layout("point"), "point")
+    start["weights"], start["means"] = 0.5, centres - model.config.origin
+    start["covariances"] = np.eye(3) if covariance == "tied" else 1.0
+    stats = model.e_step(model.prepare(start), RowBlock(rows), Step("hard"))
+    with pytest.raises(NumericalError, match="all components: covariance not positive definite"):
+        model.update(start, stats, Step("hard"))
+
+
+@pytest.mark.parametrize("prior", [{}, {"weight_type": "dirichlet"}, {"proper": True}])
+@pytest.mark.parametrize("rung", ["mean-field", "gibbs"])
+def test_a_posterior_needs_proper_priors(make, prior, rung):
+    model = type(make("full", "flat"))(configure(X, 3, **prior))
+    with pytest.raises(ValueError, match=f"no inference='{rung}': it needs proper .* use 'em'"):
+        testing.fit(model, X, inference=rung)
+
+
+@pytest.mark.parametrize(
+    ("prior", "message"),
+    [
+        ({"weight_type": "dirichlet_process"}, "no useful mode; use 'mean-field'"),
+        ({"weight_type": "dirichlet", "weight_concentration": 0.5}, "0.5 < 1 has no mode"),
+    ],
+)
+@pytest.mark.parametrize("rung", ["em", "variational-em", "hard-em"])
+def test_a_point_needs_a_prior_with_a_mode(make, prior, message, rung):
+    model = type(make("full", "flat"))(configure(X, 3, proper=True, **prior))
+    with pytest.raises(ValueError, match=message):
+        testing.fit(model, X, inference=rung)
 
 
 @pytest.mark.parametrize("covariance", ["full", "diag", "spherical"])

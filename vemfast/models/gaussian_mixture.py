@@ -54,6 +54,7 @@ class GaussianMixture(Model):
         self.config = config
         self.start = Start() if start is None else start
         self.layout = config.stats_layout()
+        self.unavailable = config.prior.unavailable()
         self._layouts = {kind: config.params_layout(kind) for kind in ("point", "posterior")}
         self._core = _native(config)
 
