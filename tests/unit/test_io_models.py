@@ -67,6 +67,20 @@ def test_callbacks_and_generators_stay_behind(tmp_path):
     np.testing.assert_array_equal(loaded.predict_proba(X), estimator.predict_proba(X))
 
 
+def test_a_sampler_that_was_stopped_before_its_first_draw(tmp_path):
+    estimator = GaussianMixture(
+        2,
+        inference="gibbs",
+        n_chains=1,
+        random_state=0,
+        callbacks=lambda iteration, **_: iteration == 3,
+    ).fit(X)
+    assert estimator.posterior_.log_joint.shape == (1, 0)
+    estimator.save(tmp_path / "m")
+    loaded = vemfast.load(tmp_path / "m")
+    assert_same(loaded.set_params(callbacks=estimator.callbacks), estimator)
+
+
 def test_every_fitted_attribute_has_a_row_in_the_schema():
     for options in METHODS.values():
         estimator = fitted(**options)

@@ -94,22 +94,16 @@ def test_names_of_columns_are_on_the_axes(axes):
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("b", "c")
 
 
-@pytest.mark.parametrize("held_out", [True, False])
-def test_the_ladder_is_what_was_reached_against_time(axes, held_out):
+def test_the_ladder_is_what_was_reached_against_time(axes):
     rows = [
-        SimpleNamespace(rung="gibbs", seconds=4.0, held_out=-1.0, distance=0.0),
-        SimpleNamespace(rung="em", seconds=0.5, held_out=-1.5, distance=0.25),
-        SimpleNamespace(rung="hard-em", seconds=0.1, held_out=-2.0, distance=1.0),
+        SimpleNamespace(rung="gibbs", seconds=4.0, held_out=-1.0),
+        SimpleNamespace(rung="em", seconds=0.5, held_out=-1.5),
+        SimpleNamespace(rung="hard-em", seconds=0.1, held_out=-2.0),
     ]
-    if not held_out:
-        for row in rows:
-            row.held_out = None
     assert plot.ladder(SimpleNamespace(rows=rows), axes) is axes
     (line,) = axes.lines
     np.testing.assert_array_equal(line.get_xdata(), [4.0, 0.5, 0.1])
-    np.testing.assert_array_equal(
-        line.get_ydata(), [-1.0, -1.5, -2.0] if held_out else [0.0, 0.25, 1.0]
-    )
+    np.testing.assert_array_equal(line.get_ydata(), [-1.0, -1.5, -2.0])
     assert [text.get_text() for text in axes.texts] == ["gibbs", "em", "hard-em"]
     assert axes.get_xscale() == "log"
 

@@ -34,8 +34,8 @@ class Field:
         The first three are float64 tensors (a list of numbers, a pair of arrays); the others stand
         in the JSON document.
     shape : tuple of int or str
-        Of a tensor; number of names. A letter is a length that is free where it comes first, and
-        the same from there on.
+        Of a tensor; number of names. A word is a length that is free where it comes first, and the
+        same from there on; it is at least 1 unless a star ends the word.
     rule : callable
         Raises ModelFileError for a value that cannot be.
     group : str
@@ -179,7 +179,7 @@ def _gaussian_mixture(estimator: Any, n_features: int) -> dict[str, Field]:
     covariances = _positive_definite if is_matrix else _positive
     process = estimator.weight_concentration_prior_type == "dirichlet_process"
     sticks = process and not estimator.equal_weights
-    chains = ("chains", "draws")
+    chains = ("chains", "draws*")  # none where the sampler was stopped before the first
     return {
         **_common(n_features),
         "origin_": Field("array", (D,), _finite),
@@ -257,7 +257,7 @@ def _check_shape(name: str, wanted: Field, shape: tuple[int, ...], lengths: dict
     matches = len(shape) == len(wanted.shape)
     for want, length in zip(wanted.shape, shape, strict=False):
         if isinstance(want, str):
-            want = lengths.setdefault(want, max(length, 1))  # a free length is 1 at least
+            want = lengths.setdefault(want, length if want.endswith("*") else max(length, 1))
         matches = matches and want == length
     if not matches:
         expected = ", ".join(str(lengths.get(str(want), want)) for want in wanted.shape)

@@ -25,31 +25,18 @@ def ladder(result: Any, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        Seconds on a logarithmic scale, and the held-out score in nats a row; without held-out
-        rows, the distance of the estimates from the top rung's.
+        Seconds on a logarithmic scale, and the held-out score in nats a row (step, token).
     """
     ax = axes_or_new(ax)
     rows = list(result.rows)
-    is_scored = any(row.held_out is not None for row in rows)
-    heights = {row.rung: row.held_out if is_scored else row.distance for row in rows}
-    drawn = [row for row in rows if heights[row.rung] is not None]
-    ax.plot(
-        [row.seconds for row in drawn],
-        [heights[row.rung] for row in drawn],
-        marker="o",
-        linestyle=":",
-    )
-    for row in drawn:
+    seconds = [row.seconds for row in rows]
+    ax.plot(seconds, [row.held_out for row in rows], marker="o", linestyle=":")
+    for row in rows:
         ax.annotate(
-            row.rung,
-            (row.seconds, heights[row.rung]),
-            textcoords="offset points",
-            xytext=(6, 6),
+            row.rung, (row.seconds, row.held_out), textcoords="offset points", xytext=(6, 6)
         )
     ax.set_xscale("log")
     ax.set_xlabel("seconds")
-    ax.set_ylabel(
-        "held-out log density (nats a row)" if is_scored else "distance from the top rung"
-    )
+    ax.set_ylabel("held-out log density (nats)")
     ax.margins(0.2)
     return ax
