@@ -80,6 +80,21 @@ class RowBlock:
         parts = [self.slice(start, stop) for start, stop in pairwise(cuts) if stop > start]
         return [part for part in parts if part.total_weight > 0]
 
+    def distinct_rows(self, enough: int) -> int:
+        """Return the number of distinct rows of positive weight, counted up to `enough`.
+
+        Costs next to nothing where rows differ: it looks no further than it must.
+        """
+        seen: set[tuple[float, ...]] = set()
+        first, size = 0, enough
+        while first < self.n and len(seen) < enough:
+            rows = self.X[first : first + size]
+            if self.weights is not None:
+                rows = rows[self.weights[first : first + size] > 0]
+            seen.update(map(tuple, rows.tolist()))
+            first, size = first + size, min(2 * size, 1 << 16)
+        return min(len(seen), enough)
+
 
 class SequenceBlock:
     """Sequences of time steps, stored one after another.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
@@ -11,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vemfast.data import RowBlock, as_rows
@@ -29,6 +31,13 @@ _PLAIN = {int, float, str, bool, type(None)}
 
 # Objects whose `fit` is at work. Adding and discarding are single operations under the GIL.
 _FITTING: set[int] = set()
+# A forked child has none of the parent's other threads, and so none of their fits.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_FITTING.clear)
+
+# The largest weight must be above, and their sum below: outside, products with the data leave the
+# numbers. Scores of float32 rows take float32 weights.
+_FLOAT32_WEIGHTS, _FLOAT64_WEIGHTS = (1e-30, 1e30), (1e-100, 1e100)
 
 
 class Estimator(BaseEstimator):  # type: ignore[misc]
@@ -52,13 +61,24 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         values = attrgetter(*self._parameter_constraints)(self)
         types = tuple(map(type, values))
         if not _PLAIN.issuperset(types):
-            self._validate_params()
+            self._validate_each()
             return
         key = (type(self), values, types)
         if key not in self._valid:
-            self._validate_params()
+            self._validate_each()
             if len(self._valid) < 256:
                 self._valid.add(key)
+
+    def _validate_each(self) -> None:
+        self._validate_params()
+        for name, constraints in self._parameter_constraints.items():
+            value = getattr(self, name)  # to Python and scikit-learn True is the integer 1
+            takes_bool = any(c in ("boolean", "verbose") for c in constraints if type(c) is str)
+            if isinstance(value, (bool, np.bool_)) and not takes_bool:
+                raise InvalidParameterError(
+                    f"The {name!r} parameter of {type(self).__name__} must be a number, not a "
+                    f"boolean. Got {value!r} instead."
+                )
 
     @contextmanager
     def _only_fit(self) -> Iterator[None]:
@@ -103,6 +123,11 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
 
     @staticmethod
     def _validated(estimator: Any, X: Any, reset: bool) -> NDArray[Any]:
+        if isinstance(X, (list, tuple)):
+            X = np.asarray(X)
+        _refuse_text(X)
+        if isinstance(X, np.ndarray) and not X.dtype.isnative:
+            X = X.astype(X.dtype.newbyteorder("="))  # scikit-learn would make float32 float64
         rows = validate_data(
             estimator,
             X,
@@ -133,7 +158,11 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     def _control(self, **options: Any) -> Control:
         refuse_unused(self.inference, self.schedule, **options)
         callbacks = self.callbacks
-        options = {name: options[name] for name in options if name in Control.__slots__}
+        options = {  # NumPy's small integers would overflow
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in options.items()
+            if name in Control.__slots__
+        }
         return Control(
             schedule=self.schedule,
             callbacks=(callbacks,) if callable(callbacks) else tuple(callbacks or ()),
@@ -145,8 +174,9 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         """Return the batches of the schedule."""
         if self.schedule == "batch":
             return [block]
-        size = self.batch_size
-        return block.cut(self.n_batches if size is None else max(-(-block.n // size), 1))
+        if self.batch_size is None:
+            return block.cut(int(self.n_batches))
+        return block.cut(max(-(-block.n // int(self.batch_size)), 1))
 
     def _run(
         self,
@@ -157,11 +187,12 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         work: int,
         start: Callable[[Step], Any],
         keep: Callable[[FitResult, list[FitResult]], None],
+        notes: Sequence[str] = (),
     ) -> None:
         """Run all starts or chains, and hand the best and all of them to `keep`.
 
-        Whatever ends a fit early leaves its last full iteration with `keep` before it goes on to
-        the caller.
+        What ends a fit early, an interrupt, a callback or a NumericalError, leaves its last full
+        iteration with `keep` before it goes on to the caller. Want of memory leaves nothing.
         """
         sampled = step.parameter_rule == "sampled"
         n_starts = self.n_chains if sampled else self.n_init
@@ -179,7 +210,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
                 results = run_starts(one, n_starts, workers=workers, drop_failures=not sampled)
         except BaseException as error:
             reached = getattr(error, "partial", None)
-            if reached is not None:
+            starved = isinstance(error, MemoryError)
+            if reached is not None and (not starved or reached.stop_reason == "callback"):
                 keep(reached, [reached])
                 if isinstance(error, KeyboardInterrupt) and self.on_interrupt == "return":
                     return
@@ -187,36 +219,79 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         winner = best(results)
         assert winner is not None
         keep(winner, results)
-        report(model, winner, control, step, stacklevel=5)
+        report(model, winner, control, step, stacklevel=5, notes=notes)
 
-    def _keep_trace(self, result: FitResult) -> None:
-        self.lower_bound_ = result.lower_bound
-        self.lower_bounds_ = result.lower_bounds
-        self.n_iter_ = result.n_iter
-        self.converged_ = result.converged
-        self.stop_reason_ = result.stop_reason
+    def _keep_fit(self, result: FitResult, attributes: dict[str, Any]) -> None:
+        """Replace the attributes of an earlier fit.
+
+        By one assignment: a second Ctrl-C, or another thread that predicts, meets one fit or the
+        other and no mixture of them.
+        """
+        parameters = {
+            name: value
+            for name, value in vars(self).items()
+            if name.startswith("_") or not name.endswith("_")
+        }
+        self.__dict__ = {
+            **parameters,
+            **attributes,
+            "lower_bound_": result.lower_bound,
+            "lower_bounds_": result.lower_bounds,
+            "n_iter_": result.n_iter,
+            "converged_": result.converged,
+            "stop_reason_": result.stop_reason,
+        }
 
     def _threads(self) -> int:
         return effective_n_jobs(self.n_jobs)
 
 
-def check_sample_weight(sample_weight: Any, n: int) -> NDArray[np.float64] | None:
+def _refuse_text(X: Any) -> None:
+    """Raise a TypeError for strings, dates and bytes, also where they could be read as numbers."""
+    dtypes = X.dtypes if hasattr(X, "columns") else [getattr(X, "dtype", None)]
+    for dtype in dtypes:
+        kind = getattr(dtype, "kind", "f")
+        if kind in "USMmV":
+            raise TypeError(f"X must hold numbers; got {dtype}; convert with X.astype(float)")
+    if any(getattr(dtype, "kind", "f") == "O" for dtype in dtypes):
+        values = np.asarray(X).ravel()
+        if any(isinstance(value, (str, bytes)) for value in values):
+            raise TypeError("X must hold numbers; it contains strings; convert or encode them")
+
+
+def check_sample_weight(
+    sample_weight: Any, n: int, dtype: Any = np.float64
+) -> NDArray[np.float64] | None:
     """Return weights as a float64 vector of length n, or None.
+
+    Parameters
+    ----------
+    sample_weight : array-like of shape (n,), float or None
+    n : int
+    dtype : dtype, default=numpy.float64
+        Of the rows: of the arithmetic that the weights go into.
 
     Raises
     ------
     ValueError
-        If the shape is wrong, or a weight is negative or not finite, or all are zero.
+        If the shape is wrong, or a weight is negative or not finite, or all are zero, or they are
+        out of the range of the arithmetic.
+    TypeError
+        If they are not real numbers.
     """
     if sample_weight is None:
         return None
-    weights = np.ascontiguousarray(sample_weight, dtype=np.float64)
+    weights = np.asarray(sample_weight)
+    if weights.dtype.kind not in "fiubO":
+        raise TypeError(f"sample_weight must hold real numbers; got {weights.dtype}")
+    weights = np.asarray(weights, dtype=np.float64)
     if weights.ndim == 0:
         weights = np.full(n, float(weights))
     if weights.shape != (n,):
         raise ValueError(
             f"sample_weight.shape == {weights.shape}, expected ({n},): one weight for each row"
         )
+    weights = np.ascontiguousarray(weights)
     bad = ~(np.isfinite(weights) & (weights >= 0))
     if bad.any():
         row = int(np.argmax(bad))
@@ -225,4 +300,13 @@ def check_sample_weight(sample_weight: Any, n: int) -> NDArray[np.float64] | Non
         )
     if not weights.any():
         raise ValueError("sample_weight is zero everywhere; at least one row needs weight")
+    with np.errstate(over="ignore"):
+        largest, total = float(weights.max()), float(weights.sum())
+    low, high = _FLOAT32_WEIGHTS if np.dtype(dtype) == np.float32 else _FLOAT64_WEIGHTS
+    if largest < low or not total <= high:
+        raise ValueError(
+            f"sample_weight is out of range: its largest is {largest:.3g} and its sum {total:.3g}, "
+            f"where {np.dtype(dtype)} rows take {low:.3g} to {high:.3g}; weights count rows, so "
+            "rescale them"
+        )
     return weights

@@ -335,8 +335,8 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
         def keep(result: FitResult, results: list[FitResult]) -> None:
             self._keep(model, columns, result, results)
 
-        work = block.n * self.n_components * model.config.work_per_row
-        self._run(model, blocks, step, control, work, start, keep)
+        work = block.n * model.config.n_components * model.config.work_per_row
+        self._run(model, blocks, step, control, work, start, keep, self._notes(block))
 
     def _model(
         self, X: ArrayLike, sample_weight: ArrayLike | None
@@ -344,13 +344,13 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
         """Return the model for these data, the data, the attributes of their columns, a step."""
         local_rule, parameter_rule = lookup(Model, self.inference, self.schedule)
         rows, columns = self._rows_to_fit(X)
-        block = RowBlock(rows, check_sample_weight(sample_weight, rows.shape[0]))
+        block = RowBlock(rows, check_sample_weight(sample_weight, rows.shape[0], rows.dtype))
         self._check_size(block)
         threads = self._threads()
         config = configure(
             block,
             scan(block, threads),
-            self.n_components,
+            int(self.n_components),
             self.covariance_type,
             self.inference,
             parameter_rule,
@@ -420,6 +420,25 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
         if self.reg_covar == 0 and n < 2 and self.covariance_prior is None:
             raise ValueError(f"n_samples={n} has no variance; give more rows, or set reg_covar > 0")
 
+    def _notes(self, block: RowBlock) -> list[str]:
+        """Return what the data themselves do not pin down."""
+        K, (n, D) = self.n_components, block.X.shape
+        notes = []
+        distinct = block.distinct_rows(K)
+        if distinct < K:
+            notes.append(
+                f"X has only {distinct} distinct rows, fewer than n_components={K}: components "
+                "coincide or stay empty; use fewer components"
+            )
+        matrix = self.covariance_type in ("full", "tied") and self.covariance_prior is None
+        if matrix and D > 1 and n <= D:
+            notes.append(
+                f"X has n_samples={n} for n_features={D}: too few for "
+                f"covariance_type={self.covariance_type!r}, whose matrices are singular without "
+                "regularisation; use covariance_type='diag' or give a covariance_prior"
+            )
+        return notes
+
     def _start(self, config: GaussianConfig) -> Start:
         return Start(
             self.init_params,
@@ -455,11 +474,7 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
         attributes = points.attributes(model, result.params)
         if self.inference == "gibbs":
             attributes["posterior_"] = PosteriorDraws(**points.draws(model, results))
-        for name in [name for name in vars(self) if name.endswith("_") and name[0] != "_"]:
-            delattr(self, name)
-        for name, value in {**columns, **attributes}.items():
-            setattr(self, name, value)
-        self._keep_trace(result)
+        self._keep_fit(result, {**columns, **attributes})
 
     # ---- use -------------------------------------------------------------------------------
 
@@ -494,6 +509,11 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
         if not hasattr(self, "posterior_"):
             return model.assign(model.predictive(params), rows, "log_density", threads)
         tables = points.draw_tables(model, self.posterior_)
+        if not tables:
+            raise ValueError(
+                "score_samples averages over kept draws, and there are none: the fit ended before "
+                f"its first (n_burn={self.n_burn}); fit again"
+            )
         total = np.full(rows.shape[0], -np.inf)
         for table in tables:
             np.logaddexp(total, model.assign(table, rows, "log_density", threads), out=total)

@@ -13,7 +13,7 @@ from threading import Event
 from typing import Any, cast
 
 from vemfast.data import RowBlock, make_blocks
-from vemfast.errors import DegenerateWarning, NumericalError
+from vemfast.errors import DegenerateWarning
 from vemfast.execution.threads import effective_n_jobs
 from vemfast.inference.batch import batch
 from vemfast.inference.memoized import memoized
@@ -46,6 +46,8 @@ class Control:
     ------
     ValueError
         If an option is out of its range.
+    TypeError
+        If a callback cannot be called.
     """
 
     schedule: str = "batch"
@@ -69,6 +71,9 @@ class Control:
             raise ValueError(f"learning_decay must be in (0.5, 1]; got {self.learning_decay!r}")
         if not self.learning_offset >= 0:
             raise ValueError(f"learning_offset must be >= 0; got {self.learning_offset!r}")
+        for i, callback in enumerate(self.callbacks):
+            if not callable(callback):
+                raise TypeError(f"callbacks[{i}] is not callable: {callback!r}")
 
     def driver(self) -> Callable[[Model, Sequence[Any], Any, Step, Monitor], None]:
         """Return the loop of the schedule."""
@@ -120,9 +125,7 @@ def run(
     try:
         control.driver()(model, blocks, params, step, monitor)
     except BaseException as error:
-        if monitor.stop_reason is None:
-            numerical = isinstance(error, NumericalError)
-            monitor.stop_reason = "numerical" if numerical else "interrupted"
+        monitor.end_by(error)
         error.partial = monitor.result()  # type: ignore[attr-defined]
         raise
     finally:
@@ -142,10 +145,19 @@ def or_partial(task: Callable[[], FitResult], on_interrupt: str) -> FitResult:
 
 
 def report(
-    model: Model, result: FitResult, control: Control, step: Step, stacklevel: int = 3
+    model: Model,
+    result: FitResult,
+    control: Control,
+    step: Step,
+    stacklevel: int = 3,
+    notes: Sequence[str] = (),
 ) -> None:
-    """Warn of a fit that did not converge, and of degenerate estimates, once each."""
-    judged = step.parameter_rule != "sampled" and control.schedule != "minibatch"
+    """Warn of a fit that did not converge, and of degenerate data and estimates, once each.
+
+    `notes` are what the caller knows of the data. A draw is not an estimate, so it is not judged.
+    """
+    sampled = step.parameter_rule == "sampled"
+    judged = not sampled and control.schedule != "minibatch"
     if judged and result.stop_reason == "max_iter":
         from sklearn.exceptions import ConvergenceWarning
 
@@ -155,7 +167,8 @@ def report(
             ConvergenceWarning,
             stacklevel=stacklevel,
         )
-    for message in model.diagnose(result.params, result.stats):
+    found = [] if sampled else model.diagnose(result.params, result.stats)
+    for message in (*notes, *found):
         warnings.warn(message, DegenerateWarning, stacklevel=stacklevel)
 
 

@@ -104,13 +104,24 @@ class Monitor:
         self.cancelled = cancelled
         # A gain is never below -inf, so tol=0 never converges, even on a gain that rounds below 0.
         self.enough = tol * total_weight if tol > 0 else -inf
-        self.params: Any = None
-        self.stats: Any = None
         self.lower_bounds: list[float] = []
+        # How many objectives are of full iterations, and the parameters and statistics of the last:
+        # one assignment, so that Ctrl-C between two lines finds all of an iteration or none of it.
+        self._reached: tuple[int, Any, Any] = (0, None, None)
         self.stop_reason: str | None = None
         self._started = perf_counter()
         self._bar: Any = _progress_bar(self._last_iteration()) if verbose else None
         self._watched = bool(self.callbacks) or self._bar is not None or cancelled is not None
+
+    @property
+    def params(self) -> Any:
+        """The parameters of the last full iteration."""
+        return self._reached[1]
+
+    @property
+    def stats(self) -> Any:
+        """The statistics of the last full iteration."""
+        return self._reached[2]
 
     @property
     def lower_bound(self) -> float:
@@ -147,17 +158,25 @@ class Monitor:
 
     def result(self) -> FitResult | None:
         """Return what was reached; None before the first full iteration."""
-        if not self.lower_bounds:
+        full, params, stats = self._reached
+        if not full:
             return None
+        del self.lower_bounds[full:]
         return FitResult(
-            self.params,
-            self.stats,
+            params,
+            stats,
             self.lower_bound,
             self.lower_bounds,
             self.n_iter,
             self.converged,
             self.stop_reason or "interrupted",
         )
+
+    def end_by(self, error: BaseException) -> None:
+        """Note why an exception ends the run; one that a callback raised is noted already."""
+        if self.stop_reason is None or isinstance(error, KeyboardInterrupt):
+            numerical = isinstance(error, NumericalError)
+            self.stop_reason = "numerical" if numerical else "interrupted"
 
     def close(self) -> None:
         """Release the progress bar."""
@@ -169,8 +188,7 @@ class Monitor:
 
     def _record(self, objective: float, params: Any, stats: Any) -> None:
         self.lower_bounds.append(objective)
-        self.params = params
-        self.stats = stats
+        self._reached = (len(self.lower_bounds), params, stats)
 
     def _check(self, objective: float, gain: float) -> None:
         """Raise unless a fall is explained by rounding."""
@@ -257,22 +275,31 @@ class SamplingMonitor(NoisyMonitor):
         )
 
     def _record(self, objective: float, params: Any, stats: Any) -> None:
+        kept = len(self.lower_bounds) - self.n_burn
+        if kept > 0 and kept % self.thin == 0:
+            self.draws.append(params)
+            self.draw_objectives.append(objective)
         super()._record(objective, params, stats)
-        kept = self.n_iter - self.n_burn
-        if kept <= 0 or kept % self.thin:
-            return
-        self.draws.append(params)
-        self.draw_objectives.append(objective)
+        if kept > 0 and kept % self.thin == 0:
+            self._judge(objective, params, stats)
+
+    def _judge(self, objective: float, params: Any, stats: Any) -> None:
         if self._best is None or objective > self._best[0]:
             self._best = objective, params, stats
 
     def result(self) -> FitResult | None:
         """Return the best kept draw and all kept draws; before the first, the present state."""
         result = super().result()
-        if result is not None:
-            result.draws, result.draw_objectives = self.draws, self.draw_objectives
-            if self._best is not None:
-                result.lower_bound, result.params, result.stats = self._best
+        if result is None:
+            return None
+        kept = max(result.n_iter - self.n_burn, 0) // self.thin
+        del self.draws[kept:], self.draw_objectives[kept:]
+        result.draws, result.draw_objectives = self.draws, self.draw_objectives
+        if kept:
+            # The last draw is not judged yet if Ctrl-C came right after it.
+            self._judge(self.draw_objectives[-1], self.draws[-1], result.stats)
+            assert self._best is not None
+            result.lower_bound, result.params, result.stats = self._best
         return result
 
 

@@ -112,36 +112,37 @@ class GaussianMixture(Model):
     def propose(
         self, params: Params, stats: Stats, blocks: Sequence[RowBlock], step: Step
     ) -> Params | None:
-        """Re-seed components without weight at the rows that the mixture explains worst."""
+        """Re-seed components without rows at the rows that the mixture explains worst."""
         if params.kind != "point" or step.local_rule == "sampled":
             return None
-        weights = params["weights"]
-        if weights.min() > 0:
+        counts = stats["counts"]  # not the weights: a prior, or equal weights, keep those above 0
+        if counts.min() > 0:
             return None
-        empty = np.flatnonzero(weights <= 0)
+        empty = np.flatnonzero(counts <= 0)
         table = self.prepare(params)
         worst = _worst_rows(self, table, blocks, empty.size, step.n_jobs)
         proposal = params.copy()
-        share = 1.0 / sum(block.total_weight for block in blocks)
         proposal["means"][empty] = worst - self.config.origin
-        proposal["weights"][empty] = share
-        proposal["weights"] /= proposal["weights"].sum()
+        weights = proposal["weights"]
+        if weights.min() <= 0:
+            weights[empty] = 1.0 / sum(block.total_weight for block in blocks)
+            weights /= weights.sum()
         if not self.config.is_shared:
             covariances = proposal["covariances"]
-            filled = np.flatnonzero(weights > 0)
-            mean = np.tensordot(weights[filled], covariances[filled], axes=1)
-            covariances[empty] = mean / weights[filled].sum()
+            filled = np.flatnonzero(counts > 0)
+            mean = np.tensordot(counts[filled], covariances[filled], axes=1)
+            covariances[empty] = mean / counts[filled].sum()
         return proposal
 
     def diagnose(self, params: Params, stats: Stats) -> list[str]:
         """Return warnings of empty components and of covariances at the edge of their support."""
         if params.kind != "point":
             return []
-        weights = params["weights"]
-        empty = [] if weights.min() > 0 else [int(k) for k in np.flatnonzero(weights <= 0)]
+        counts = stats["counts"]
+        empty = [] if counts.min() > 0 else [int(k) for k in np.flatnonzero(counts <= 0)]
         messages = [
-            f"component {k} is empty: no row has responsibility for it, so its weight is 0 and "
-            "its mean and covariance mean nothing; use fewer components or another start"
+            f"component {k} is empty: it has no rows, so its mean and covariance mean nothing "
+            f"(its weight is {params['weights'][k]:.3g}); use fewer components or another start"
             for k in empty
         ]
         for c in self._core.at_edge(params.buffer):
@@ -218,8 +219,12 @@ class GaussianMixture(Model):
         scale = np.sqrt(config.metric)
         points = (rows - config.origin) / scale
         if self.start.init_params == "random_from_data":
+            weighted = any(block.weights is not None for block in blocks)
             chosen = _generator(step.seed, 1).choice(
-                len(points), config.n_components, replace=len(points) < config.n_components
+                len(points),
+                config.n_components,
+                replace=len(points) < config.n_components,
+                p=weights / weights.sum() if weighted else None,
             )
             return points[chosen] * scale
         lloyd = 100 if self.start.init_params == "kmeans" else 0
@@ -253,25 +258,24 @@ def _generator(seed: int, stream: int) -> np.random.Generator:
 def _some_rows(
     blocks: Sequence[RowBlock], limit: int, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return at most `limit` rows with their weights: one at random of each stretch of rows."""
-    total = sum(block.n for block in blocks)
-    rows = [block.X for block in blocks]
-    weights = [np.ones(block.n) if block.weights is None else block.weights for block in blocks]
-    if total <= limit:
-        if len(rows) == 1:
-            return rows[0].astype(np.float64, copy=False), weights[0]
-        return np.concatenate(rows).astype(np.float64), np.concatenate(weights)
-    edges = np.arange(limit + 1) * total // limit
-    within = _generator(seed, 0).random(limit) * np.diff(edges)
-    chosen = edges[:-1] + within.astype(np.int64)
-    starts = np.cumsum([0, *(block.n for block in blocks)])
-    parts = [
-        chosen[(chosen >= first) & (chosen < last)] - first for first, last in pairwise(starts)
-    ]
-    return (
-        np.concatenate([x[part] for x, part in zip(rows, parts, strict=True)]).astype(np.float64),
-        np.concatenate([w[part] for w, part in zip(weights, parts, strict=True)]),
-    )
+    """Return at most `limit` rows of positive weight: one at random of each stretch of rows."""
+    present = [None if b.weights is None else np.flatnonzero(b.weights) for b in blocks]
+    sizes = [b.n if p is None else p.size for b, p in zip(blocks, present, strict=True)]
+    total = sum(sizes)
+    chosen = np.arange(total)
+    if total > limit:
+        edges = np.arange(limit + 1) * total // limit
+        within = _generator(seed, 0).random(limit) * np.diff(edges)
+        chosen = edges[:-1] + within.astype(np.int64)
+    rows, weights = [], []
+    for block, of, (first, last) in zip(
+        blocks, present, pairwise(np.cumsum([0, *sizes])), strict=True
+    ):
+        part = chosen[(chosen >= first) & (chosen < last)] - first
+        part = part if of is None else of[part]
+        rows.append(block.X[part].astype(np.float64))
+        weights.append(np.ones(part.size) if block.weights is None else block.weights[part])
+    return np.concatenate(rows), np.concatenate(weights)
 
 
 def _worst_rows(

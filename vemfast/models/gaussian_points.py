@@ -132,11 +132,13 @@ def draws(model: GaussianMixture, results: Sequence[Any]) -> dict[str, Array]:
     log_prior = np.array([[model.global_term(draw) for draw in chain] for chain in chains])
 
     def stacked(name: str) -> Array:
-        return np.array([[draw[name] for draw in chain] for chain in chains])
+        like = results[0].params[name]
+        values = [[draw[name] for draw in chain] for chain in chains]
+        return np.array(values, dtype=np.float64).reshape(len(chains), n_draws, *like.shape)
 
     return {
         "weights": stacked("weights"),
-        "means": stacked("means") + model.config.origin if n_draws else stacked("means"),
+        "means": stacked("means") + model.config.origin,
         "covariances": stacked("covariances"),
         "log_joint": log_joint,
         "log_likelihood": log_joint - log_prior,

@@ -212,7 +212,7 @@ def _covariance_prior(
     values, vectors = np.linalg.eigh(correlation)
     if values[0] < draft.reg_covar:
         correlation = vectors * np.maximum(values, draft.reg_covar) @ vectors.T
-    elif values[0] <= 0:
+    elif values[0] <= 8 * len(values) * np.finfo(np.float64).eps * values[-1]:
         raise ValueError(
             "the empirical covariance, the default of covariance_prior, is singular; "
             "set reg_covar > 0 or give a covariance_prior"

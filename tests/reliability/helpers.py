@@ -1,0 +1,108 @@
+"""Data, configurations and comparisons that the reliability tests share."""
+
+import os
+import subprocess
+import sys
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from vemfast import DegenerateWarning, GaussianMixture
+
+TYPES = ("full", "tied", "diag", "spherical", "tied-spherical")
+POINT_RUNGS = ("em", "variational-em", "hard-em")
+DETERMINISTIC = (*POINT_RUNGS, "mean-field")
+RUNGS = (*DETERMINISTIC, "gibbs")
+SCHEDULES = ("batch", "memoized", "minibatch")
+FEW_DRAWS = {"n_burn": 3, "n_draws": 4, "n_chains": 2}
+FITTED = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
+METHODS = ("predict", "predict_proba", "score_samples", "score", "bic", "aic", "icl")
+
+_rng = np.random.default_rng(17)
+# Three separated groups; the last column is wider than the others.
+CENTRES = np.array([[0.0, 0.0, 0.0, 0.0], [6.0, 6.0, 0.0, 9.0], [0.0, 7.0, -6.0, -9.0]])
+X = np.concatenate([_rng.normal(m, [1, 1.5, 0.7, 3], (50, 4)) for m in CENTRES])
+_rng.shuffle(X)
+
+
+def mixture(n_components=3, inference="em", **options):
+    """Return an estimator with a fixed seed; Gibbs with few draws."""
+    draws = FEW_DRAWS if inference == "gibbs" else {}
+    return GaussianMixture(
+        n_components, inference=inference, **({"random_state": 0} | draws | options)
+    )
+
+
+def fixed_length(inference, n_iter=8):
+    """Options for a fit of so many iterations, whatever it gains."""
+    return {} if inference == "gibbs" else {"tol": 0.0, "max_iter": n_iter}
+
+
+@contextmanager
+def quiet(*categories):
+    """Ignore warnings, by default those of convergence and degenerate data."""
+    with warnings.catch_warnings():
+        for category in categories or (ConvergenceWarning, DegenerateWarning):
+            warnings.simplefilter("ignore", category)
+        yield
+
+
+def quiet_fit(estimator, *args, **options):
+    with quiet():
+        return estimator.fit(*args, **options)
+
+
+def degenerate_messages(estimator, rows, **options):
+    """Fit, and return the messages of the DegenerateWarnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DegenerateWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        estimator.fit(rows, **options)
+    return [str(w.message) for w in caught if w.category is DegenerateWarning]
+
+
+def fitted(estimator):
+    """Return the fitted attributes, draws included, as a dict."""
+    return {
+        name: value
+        for name, value in vars(estimator).items()
+        if name.endswith("_") and not name.startswith("_")
+    }
+
+
+def same_bits(a, b):
+    """Whether two values, arrays, containers of them or estimators are equal bit for bit."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same_bits(a[k], b[k]) for k in a)
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same_bits, a, b))
+    if hasattr(a, "__dataclass_fields__"):
+        return same_bits(vars(a), vars(b))
+    if hasattr(a, "get_params"):
+        return same_bits(fitted(a), fitted(b))
+    a, b = np.asarray(a), np.asarray(b)
+    return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+def is_finite(estimator, rows):
+    """Whether all that a fit gives, attributes and predictions, is finite."""
+    outputs = [getattr(estimator, name) for name in FITTED]
+    outputs += [getattr(estimator, name)(rows) for name in METHODS]
+    return all(np.isfinite(output).all() for output in outputs)
+
+
+def run_python(code, *, timeout=120, **environment):
+    """Run code in a process of its own, where `reliability.helpers` can be imported."""
+    tests = str(Path(__file__).parents[1])
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=tests,  # not the root: the source folder there has no extension
+        env={**os.environ, "PYTHONPATH": tests, **environment},
+        check=False,
+    )
