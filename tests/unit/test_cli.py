@@ -263,12 +263,15 @@ def test_an_interrupt_ends_with_130(capsys, monkeypatch):
 
 
 def test_standard_output_closed(capsys, monkeypatch, model):
-    monkeypatch.setattr(sys, "stdout", None)
-    assert main(["predict", model, "x.npy"]) == 2
-    assert main(["predict", model, "x.npy", "-o", "labels.csv"]) == 0
-    assert main(["fit", "gmm", "x.npy", "-k", "2", "-o", "m"]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", None)
+        line = failure(capsys, "predict", model, "x.npy")
+        assert line == "vemfast: error: standard output is closed"
+        assert main(["predict", model, "x.npy", "-o", "labels.csv"]) == 0
+        assert main(["fit", "gmm", "x.npy", "-k", "2", "-o", "m"]) == 0
     monkeypatch.setattr(sys, "stderr", None)
-    assert main(["predict", model, "x.npy"]) == 2
+    assert main(["predict", model, "no.npy"]) == 2
+    assert capsys.readouterr().out == ""
 
 
 def test_a_name_that_the_terminal_cannot_show(model):

@@ -53,30 +53,34 @@ def test_a_file_with_any_byte_flipped_is_refused_or_the_same(small, tmp_path, fl
     assert unnoticed <= 8  # the padding of the header, at most
 
 
+def with_document(text):
+    return save_tensors({}, {"vemfast": text})
+
+
 @pytest.mark.parametrize(
-    "content",
+    ("content", "message"),
     [
-        b"",
-        b"\0" * 8,
-        b"\xff" * 16,
-        (1 << 62).to_bytes(8, "little") + b"{}",
-        b"\x02\0\0\0\0\0\0\0{}",
-        save_tensors({"a": np.zeros(3)}),
-        save_tensors({"a": np.zeros(3)}, {"format": "pt"}),
-        save_tensors({}, {"vemfast": "{}"}),
-        save_tensors({}, {"vemfast": "[" * 100_000}),
-        save_tensors({}, {"vemfast": "[1]"}),
-        save_tensors({}, {"vemfast": '{"format":NaN}'}),
-        save_tensors({}, {"vemfast": '{"a":1,"a":2}'}),
-        save_tensors({}, {"vemfast": '{"format":"vemfast-model","version":"1.0"}'}),
-        save_tensors({}, {"vemfast": '{"format":"vemfast-model","version":' + "9" * 5000 + "}"}),
+        (b"", "not a safetensors file, or damaged: "),
+        (b"\0" * 8, "not a safetensors file, or damaged: "),
+        (b"\xff" * 16, "not a safetensors file, or damaged: "),
+        ((1 << 62).to_bytes(8, "little") + b"{}", "not a safetensors file, or damaged: "),
+        (b"\x02\0\0\0\0\0\0\0{}", "format: a safetensors file, but not a vemfast-model"),
+        (save_tensors({"a": np.zeros(3)}), "format: a safetensors file, but not a"),
+        (save_tensors({"a": np.zeros(3)}, {"format": "pt"}), "format: a safetensors file, but"),
+        (with_document("{}"), "format: None, not 'vemfast-model'"),
+        (with_document("[" * 100_000), "metadata: not a JSON document ("),
+        (with_document("[1]"), "metadata: not a JSON object"),
+        (with_document('{"format":NaN}'), "metadata: not a JSON document (NaN is not JSON)"),
+        (with_document('{"a":1,"a":2}'), "metadata: not a JSON document (a key stands twice)"),
+        (with_document('{"format":"vemfast-model","version":"1.0"}'), "sha256: missing"),
+        (with_document("9" * 5000), "metadata: not a JSON "),
     ],
     ids=range(14),
 )
-def test_what_is_no_model_file(tmp_path, content):
+def test_what_is_no_model_file(tmp_path, content, message):
     path = tmp_path / "m"
     path.write_bytes(content)
-    complaint(path)
+    assert complaint(path).startswith(message)
 
 
 def test_a_pipe_a_folder_and_nothing(tmp_path):
