@@ -586,13 +586,14 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
         except ImportError as error:
             raise ImportError("to_arviz needs ArviZ: pip install arviz") from error
         draws = self.posterior_
-        return arviz.from_dict(
-            posterior={
-                "log_likelihood_total": draws.log_likelihood,
-                "log_joint": draws.log_joint,
-                "sorted_weights": -np.sort(-draws.weights, axis=-1),
-            }
-        )
+        quantities = {
+            "log_likelihood_total": draws.log_likelihood,
+            "log_joint": draws.log_joint,
+            "sorted_weights": -np.sort(-draws.weights, axis=-1),
+        }
+        if int(arviz.__version__.partition(".")[0]) < 1:
+            return arviz.from_dict(posterior=quantities)
+        return arviz.from_dict({"posterior": quantities})
 
     def save(self, path: Any) -> None:
         """Write the fitted mixture to a safetensors file; `vemfast.load` reads it."""
