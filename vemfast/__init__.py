@@ -73,7 +73,7 @@ __all__ = [
     "show_config",
 ]
 
-_SUBMODULES = frozenset({"_core", "metrics", "plot", "special", "testing"})
+_SUBMODULES = frozenset({"_core", "io", "metrics", "plot", "special", "testing"})
 
 _NO_EXTENSION = (
     "vemfast's compiled extension was not found. If this is the source folder, install it with "
