@@ -1,24 +1,16 @@
 #include <algorithm>
 #include <cstdint>
-#include <memory>
 #include <mutex>
-#include <new>
 #include <utility>
 #include <vector>
 
+#include "exec/memory.hpp"
 #include "exec/parallel.hpp"
 #include "exec/region.hpp"
 
 namespace vemfast::exec {
 
 namespace {
-
-constexpr std::align_val_t kCacheLine{64};
-
-struct Release {
-    void operator()(double* buffer) const { ::operator delete(buffer, kCacheLine); }
-};
-using Buffer = std::unique_ptr<double, Release>;
 
 void add(double* left, const double* right, std::int64_t size) {
     for (std::int64_t i = 0; i < size; ++i) {
@@ -97,11 +89,11 @@ class Fold {
             }
         }
         const auto bytes = static_cast<std::size_t>(size_) * sizeof(double);
-        Buffer fresh(static_cast<double*>(::operator new(bytes, kCacheLine)));
+        Memory fresh = allocate(bytes);
         const std::lock_guard lock(mutex_);
         free_.reserve(owned_.size() + 1);  // so that give_back cannot fail
         owned_.push_back(std::move(fresh));
-        return owned_.back().get();
+        return static_cast<double*>(owned_.back().get());
     }
 
     void give_back(double* buffer) {
@@ -115,7 +107,7 @@ class Fold {
     std::mutex mutex_;
     std::vector<Node> waiting_;
     std::vector<double*> free_;
-    std::vector<Buffer> owned_;
+    std::vector<Memory> owned_;
 };
 
 }  // namespace

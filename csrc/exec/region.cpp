@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "exec/fork_guard.hpp"
+#include "exec/thread_share.hpp"
 #include "vemfast/errors.hpp"
 
 namespace vemfast::exec {
@@ -89,8 +90,15 @@ class BorrowedFloatingPointMode {
     std::fenv_t own_;
 };
 
-void run_region(int n_threads, FunctionRef<void(int)> worker) {
-    if (n_threads <= 1 || !threads_allowed() || omp_in_parallel() != 0) {
+void run_region(int wanted, FunctionRef<void(int)> worker) {
+    const bool alone = wanted <= 1 || !threads_allowed();
+    if (omp_in_parallel() != 0) {  // in a share of somebody's already
+        worker(0);
+        return;
+    }
+    const ThreadShare share(alone ? 1 : wanted);
+    const int n_threads = share.granted();
+    if (n_threads == 1) {
         worker(0);
         return;
     }

@@ -10,8 +10,9 @@ namespace vemfast::exec {
 
 // Calls work(item, slot) once for each item in 0..n_items-1 on at most n_threads threads, which
 // take items in ascending order; `slot` numbers the thread, and the calling thread has slot 0.
-// With one thread, inside somebody else's parallel region, or in a forked child that cannot have
-// threads, the items run inline.
+// Beside other regions of the process it makes do with the processors that they leave. With one
+// thread, inside somebody else's parallel region, or in a forked child that cannot have threads,
+// the items run inline.
 //
 // An exception thrown by an item ends the region: items already taken are finished, no other is
 // taken, and the exception of the lowest failing item is rethrown here. That is the same one for

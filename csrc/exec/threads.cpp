@@ -8,9 +8,13 @@
 
 namespace vemfast::exec {
 
-int max_threads() {
+int processors() {
     static const int quota = cpu_quota();
-    return std::max(1, std::min({omp_get_max_threads(), omp_get_num_procs(), quota}));
+    return std::max(1, std::min(omp_get_num_procs(), quota));
+}
+
+int max_threads() {
+    return std::max(1, std::min(omp_get_max_threads(), processors()));
 }
 
 int openmp_version() {

@@ -5,9 +5,12 @@
 
 namespace vemfast::exec {
 
+// The processors that the process may run on, but no more than its share of them (a control group's
+// quota, looked up once).
+int processors();
+
 // What OpenMP may use on the calling thread (OMP_NUM_THREADS, threadpoolctl's limits), but no more
-// than the processors that the process may run on and than its share of them (a control group's
-// quota, looked up once). Starts no thread.
+// than processors(). Starts no thread.
 VEMFAST_API int max_threads();
 
 // The OpenMP standard of the compiler that built the library, as yyyymm.

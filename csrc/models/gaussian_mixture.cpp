@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "exec/memory.hpp"
 #include "exec/parallel.hpp"
 #include "isa/dispatch.hpp"
 #include "vemfast/random.hpp"
@@ -274,13 +275,13 @@ class Workspaces {
     void* of(int slot) {
         auto& memory = memory_[static_cast<std::size_t>(slot)];
         if (!memory)
-            memory = std::make_unique_for_overwrite<std::byte[]>(bytes_);
+            memory = exec::allocate(bytes_);
         return memory.get();
     }
 
   private:
     std::size_t bytes_;
-    std::vector<std::unique_ptr<std::byte[]>> memory_;
+    std::vector<exec::Memory> memory_;
 };
 
 struct Plan {

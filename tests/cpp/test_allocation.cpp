@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <cstdlib>
 #include <new>
+#include <string>
 
 #include "check.hpp"
+#include "exec/memory.hpp"
 #include "exec/parallel.hpp"
 
 namespace {
@@ -61,6 +63,16 @@ namespace {
 using vemfast::exec::map_reduce;
 
 constexpr std::int64_t kLeaves = 100;
+
+TEST_CASE(working_memory_that_is_not_to_be_had_says_how_much_it_was) {
+    std::string message;
+    try {
+        (void)vemfast::exec::allocate(std::size_t{1} << 60);
+    } catch (const std::bad_alloc& error) {
+        message = error.what();
+    }
+    CHECK(message == "unable to allocate 1152921504606846976 bytes");
+}
 
 // The sum 0 + 1 + ... + 99, or -1 if the `n_allocations + 1`-th allocation was refused.
 double sum_with(int n_allocations, int n_threads) {
