@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,6 +49,7 @@ def _statistics(level):
     run = subprocess.run(
         [sys.executable, "-c", _SCRIPT],
         env={**os.environ, "VEMFAST_ISA": level},
+        cwd=Path(sys.executable).parent,  # not the source folder: it has no extension
         capture_output=True,
         check=False,
         timeout=120,

@@ -98,6 +98,7 @@ def results(request, tmp_path_factory):
         [sys.executable, "-c", _ON_A_LEVEL, folder / "in.npz", folder / "out.npz", request.param],
         check=True,
         env={**os.environ, "VEMFAST_ISA": request.param},
+        cwd=folder,  # not the source folder: it has no extension
     )
     outputs = np.load(folder / "out.npz")
     return {key: (arrays[key], outputs[key]) for key in arrays}
