@@ -7,6 +7,7 @@ coordinates. Nothing here comes from the library but the names of its options.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -168,3 +169,54 @@ class GenerativeMixture:
         laws = self._variance_laws()
         variances = np.diagonal(matrix)[: len(laws)]
         return sum(law.logpdf(v) for law, v in zip(laws, variances, strict=True))
+
+    # ---- evidence --------------------------------------------------------------------------
+
+    def log_joint_of_labels(self, X, labels):
+        """Return log p(X, z), θ integrated out, row by row: each has a Student-t density given
+        those before it, whose location and scale follow it. Of the infinite process, z must be
+        one of the first K sticks.
+        """
+        counts = np.zeros(self.n_components)
+        means = np.tile(self.mean, (self.n_components, 1))
+        scales = [np.array(self.scale) for _ in range(1 if self.is_shared else self.n_components)]
+        seen = np.zeros(len(scales))
+        total = 0.0
+        for x, k in zip(X, labels, strict=True):
+            group = 0 if self.is_shared else k
+            kappa, nu = self.precision + counts[k], self.freedom + seen[group]
+            total += self._log_label(k, counts)
+            total += self._log_row(x - means[k], (kappa + 1) / kappa * scales[group], nu)
+            away = x - means[k]
+            square = {
+                True: np.outer(away, away),
+                False: away**2 if self.covariance_type == "diag" else np.mean(away**2),
+            }[self.is_matrix]
+            scales[group] = scales[group] + kappa / (kappa + 1) * square
+            means[k] += away / (kappa + 1)
+            counts[k] += 1
+            seen[group] += 1
+        return total
+
+    def log_evidence(self, X):
+        """Return log p(X), summed over all labels in 1..K."""
+        every = product(range(self.n_components), repeat=len(X))
+        return float(logsumexp([self.log_joint_of_labels(X, labels) for labels in every]))
+
+    def _log_label(self, k, counts):
+        alpha = self.concentration
+        if self.weight_type == "dirichlet":
+            return np.log((alpha + counts[k]) / (self.n_components * alpha + counts.sum()))
+        behind = counts.sum() - np.cumsum(counts)
+        both = 1 + counts + alpha + behind
+        return np.log((1 + counts[k]) / both[k]) + np.log((alpha + behind[:k]) / both[:k]).sum()
+
+    def _log_row(self, away, scale, freedom):
+        D = self.n_features
+        if self.is_matrix:
+            df = freedom + 1 - D
+            return dist.multivariate_t(shape=scale / df, df=df).logpdf(away)
+        if self.covariance_type == "diag":
+            return dist.t(freedom, scale=np.sqrt(scale / freedom)).logpdf(away).sum()
+        shape = np.eye(D) * scale / freedom
+        return dist.multivariate_t(shape=shape, df=D * freedom).logpdf(away)
