@@ -586,14 +586,14 @@ def test_C16_an_allocation_that_fails_in_a_thread_leaves_the_last_fit():
     # Statistics of 100 components in 2000 dimensions: 3 MB a buffer, several buffers a thread.
     code = """
 rng = np.random.default_rng(0)
-rows = rng.normal(size=(4000, 2000))
+rows = rng.normal(size=(1500, 2000))
 options = {"covariance_type": "diag", "max_iter": 1, "means_init": rows[:100].copy()}
 estimator = mixture(100, n_jobs=4, **options)
 with quiet():
-    estimator.fit(rows, sample_weight=rng.random(4000))
+    estimator.fit(rows, sample_weight=rng.random(1500))
 before = dict(fitted(estimator))
 outcomes = []
-for megabytes in (0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 48, 56, 64, 1000):
+for megabytes in (0, 4, 8, 16, 1000):
     try:
         with quiet():
             limited(megabytes << 20, lambda: estimator.fit(rows))
@@ -601,7 +601,7 @@ for megabytes in (0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 48, 56, 64, 1000):
         before = dict(fitted(estimator))
     except MemoryError as error:
         outcomes.append("memory")
-        assert str(error), megabytes
+        assert "unable to allocate" in str(error).lower(), error
         now = fitted(estimator)
         assert now.keys() == before.keys() and all(now[k] is before[k] for k in now)
 print(outcomes)

@@ -210,8 +210,9 @@ def _covariance_prior(
     unit = np.sqrt(draft.column_scale)
     correlation = _scatter(block, draft, n_jobs) / weight / np.outer(unit, unit)
     values, vectors = np.linalg.eigh(correlation)
-    if values[0] < draft.reg_covar:
-        correlation = vectors * np.maximum(values, draft.reg_covar) @ vectors.T
+    if draft.reg_covar > 0:
+        if values[0] < draft.reg_covar:
+            correlation = vectors * np.maximum(values, draft.reg_covar) @ vectors.T
     elif values[0] <= 8 * len(values) * np.finfo(np.float64).eps * values[-1]:
         raise ValueError(
             "the empirical covariance, the default of covariance_prior, is singular; "
