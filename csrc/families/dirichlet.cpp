@@ -8,6 +8,16 @@
 
 namespace vemfast::detail {
 
+namespace {
+
+// Under a concentration below one a drawn weight can be smaller than any number. Kept at 1e-300,
+// where it makes no difference to a row, its density stays finite.
+double positive_exp(double log_weight) {
+    return std::exp(std::max(log_weight, -690.0));
+}
+
+}  // namespace
+
 void Weights::mode(const double* counts, double* weights) const {
     const double prior = type == WeightPrior::dirichlet ? concentration - 1.0 : 0.0;
     double total = 0;
@@ -50,10 +60,10 @@ void Weights::sample(const double* counts, random::Stream& stream, double* weigh
             const double largest = std::max(a, b);
             const double log_sum =
                 largest + std::log(std::exp(a - largest) + std::exp(b - largest));
-            weights[k] = std::exp(log_left + a - log_sum);
+            weights[k] = positive_exp(log_left + a - log_sum);
             log_left += b - log_sum;
         }
-        weights[K - 1] = std::exp(log_left);  // the truncated process ends with a whole stick
+        weights[K - 1] = positive_exp(log_left);  // the truncated process ends with a whole stick
         return;
     }
     for (std::size_t k = 0; k < K; ++k)
@@ -61,7 +71,7 @@ void Weights::sample(const double* counts, random::Stream& stream, double* weigh
     const double largest = *std::max_element(weights, weights + K);
     double total = 0;
     for (std::size_t k = 0; k < K; ++k)
-        total += weights[k] = std::exp(weights[k] - largest);
+        total += weights[k] = positive_exp(weights[k] - largest);
     for (std::size_t k = 0; k < K; ++k)
         weights[k] /= total;
 }
@@ -114,16 +124,11 @@ double Weights::log_prior(const double* weights) const {
         return sum;
     }
     if (type == WeightPrior::dirichlet_process) {
-        // Density of the K - 1 free sticks v_k ~ Beta(1, gamma); v_K = 1.
-        double sum = 0;
-        double left = 1.0;
-        for (std::size_t k = 0; k + 1 < n_components; ++k) {
-            const double rest = std::max(left - weights[k], 0.0);
-            sum += std::log(concentration);
-            if (concentration != 1.0)
-                sum += (concentration - 1.0) * std::log(rest / left);
-            left = rest;
-        }
+        // Density of the K - 1 free sticks v_k ~ Beta(1, gamma); v_K = 1. The last weight is the
+        // product of all 1 - v_k, which 1 - sum of the others would lose.
+        double sum = (K - 1.0) * std::log(concentration);
+        if (concentration != 1.0)
+            sum += (concentration - 1.0) * std::log(weights[n_components - 1]);
         return sum;
     }
     return 0.0;

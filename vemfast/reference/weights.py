@@ -82,9 +82,8 @@ class Weights:
             constant = gammaln(K * alpha) - K * gammaln(alpha)
             return float(constant + (0.0 if alpha == 1 else (alpha - 1) * np.log(weights).sum()))
         if self.type == "dirichlet_process":
-            left = 1.0 - np.concatenate(([0.0], np.cumsum(weights[:-1])))
-            log_rest = np.log(left[1:] / left[:-1])
-            return float((K - 1) * np.log(alpha) + (alpha - 1) * log_rest.sum())
+            # The last weight is the product of all 1 - v_k, which 1 - Σ of the others would lose.
+            return float((K - 1) * np.log(alpha) + (alpha - 1) * np.log(weights[-1]))
         return 0.0
 
     def kl(self, concentration: Array) -> float:
@@ -121,4 +120,9 @@ class Weights:
             log_weights[k] = log_left + g1 - log_sum
             log_left += g2 - log_sum
         log_weights[-1] = log_left  # the truncated process ends with a whole stick
-        return np.exp(log_weights)
+        return _positive_exp(log_weights)
+
+
+def _positive_exp(log_weights: Array) -> Array:
+    """Return weights of at least 1e-300, so that the density of a draw is finite."""
+    return np.asarray(np.exp(np.maximum(log_weights, -690.0)))
