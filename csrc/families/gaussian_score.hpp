@@ -206,7 +206,7 @@ inline void squared_distances(const T* x, std::size_t ld, const T* means, std::s
 }
 
 // Components whose distances are computed together: as many as the registers carry.
-constexpr int kComponents = kVectorBytes == 64 ? 2 : 3;
+constexpr int kComponents = 4;
 
 template <class T, int C>
 inline void score_spherical_chunk(const GaussianScores<T>& table, const T* x, std::size_t ld,
