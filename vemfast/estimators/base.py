@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from operator import attrgetter
+from threading import Lock
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,8 @@ _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
 _PLAIN = {int, float, str, bool, type(None)}
 
-# Objects whose `fit` is at work. Adding and discarding are single operations under the GIL.
-_FITTING: set[int] = set()
+# The lock of each object whose `fit` has been at work; not in the object, which pickles and copies.
+_FITTING: WeakKeyDictionary[Any, Lock] = WeakKeyDictionary()
 # A forked child has none of the parent's other threads, and so none of their fits.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_FITTING.clear)
@@ -80,18 +81,17 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
                     f"boolean. Got {value!r} instead."
                 )
 
-    @contextmanager
-    def _only_fit(self) -> Iterator[None]:
-        """Refuse a second `fit` of this object while one is at work."""
-        if id(self) in _FITTING:
+    def _only_fit(self) -> Lock:
+        """Return what a `fit` of this object is to hold; refuse a second one meanwhile.
+
+        A lock, because entering and leaving it is one step for Ctrl-C: it comes before or after.
+        """
+        lock = _FITTING.setdefault(self, Lock())
+        if lock.locked():
             raise RuntimeError(
-                "fit already running on this object in another thread; use a clone for each"
+                "fit already running on this object, in another thread or further up; use a clone"
             )
-        _FITTING.add(id(self))
-        try:
-            yield
-        finally:
-            _FITTING.discard(id(self))
+        return lock
 
     def _rows_to_fit(self, X: Any) -> tuple[NDArray[Any], dict[str, Any]]:
         """Return rows as a block takes them, and the attributes that describe their columns."""
@@ -203,22 +203,27 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             own = Step(step.local_rule, step.parameter_rule, start_seeds[index], 0, threads)
             return run(model, blocks, start(own), own, control, cancelled)
 
+        results: list[FitResult] = []
         try:
             if n_starts == 1:
                 results = [one(0, None)]
             else:
                 results = run_starts(one, n_starts, workers=workers, drop_failures=not sampled)
+            winner = best(results)
+            assert winner is not None
+            keep(winner, results)
         except BaseException as error:
             reached = getattr(error, "partial", None)
+            if reached is not None:
+                results = [reached]
+            elif isinstance(error, KeyboardInterrupt):  # it came when all was done
+                reached = best(results)
             starved = isinstance(error, MemoryError)
             if reached is not None and (not starved or reached.stop_reason == "callback"):
-                keep(reached, [reached])
+                keep(reached, results)
                 if isinstance(error, KeyboardInterrupt) and self.on_interrupt == "return":
                     return
             raise
-        winner = best(results)
-        assert winner is not None
-        keep(winner, results)
         report(model, winner, control, step, stacklevel=5, notes=notes)
 
     def _keep_fit(self, result: FitResult, attributes: dict[str, Any]) -> None:

@@ -124,13 +124,13 @@ def run(
     monitor = control.monitor(blocks, step, cancelled)
     try:
         control.driver()(model, blocks, params, step, monitor)
+        return cast(FitResult, monitor.result())
     except BaseException as error:
         monitor.end_by(error)
         error.partial = monitor.result()  # type: ignore[attr-defined]
         raise
     finally:
         monitor.close()
-    return cast(FitResult, monitor.result())
 
 
 def or_partial(task: Callable[[], FitResult], on_interrupt: str) -> FitResult:

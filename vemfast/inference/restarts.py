@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
@@ -122,8 +123,12 @@ def run_starts(
         if pool is not None:
             pool.shutdown(cancel_futures=True)
             ended = [_reached(task) for task in tasks]
-        partials = [getattr(e, "partial", None) for e in (*failures, error)]
-        error.partial = best([*ended, *partials])  # type: ignore[attr-defined]
+        own = getattr(error, "partial", None)
+        reached = best([*ended, *(failure.partial for failure in failures), own])
+        if reached is not None:  # a start that had converged does not make the whole converged
+            reason = "interrupted" if own is None else own.stop_reason
+            reached = replace(reached, converged=False, stop_reason=reason)
+        error.partial = reached  # type: ignore[attr-defined]
         raise
     finally:
         if pool is not None:
