@@ -182,3 +182,15 @@ def test_one_update_of_the_other_types(covariance_type, weight_type):
     theirs._set_parameters(theirs._get_parameters())
     for name in ("weights_", "means_", "covariances_", "mean_precision_", "degrees_of_freedom_"):
         assert_close(getattr(ours, name), getattr(theirs, name))
+
+
+def test_their_name_of_the_dirichlet_is_taken():
+    X = np.random.default_rng(0).normal(size=(100, 2))
+    ours, theirs = (
+        GaussianMixture(
+            2, inference="mean-field", weight_concentration_prior_type=name, random_state=0
+        ).fit(X)
+        for name in ("dirichlet", "dirichlet_distribution")
+    )
+    assert ours.lower_bound_ == theirs.lower_bound_
+    np.testing.assert_array_equal(ours.score_samples(X), theirs.score_samples(X))

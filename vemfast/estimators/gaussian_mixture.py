@@ -30,6 +30,12 @@ __all__ = ["GaussianMixture", "PosteriorDraws"]
 
 Array = NDArray[np.float64]
 
+# The last is scikit-learn's name for the first.
+_WEIGHT_PRIORS = {
+    "dirichlet": "dirichlet",
+    "dirichlet_process": "dirichlet_process",
+    "dirichlet_distribution": "dirichlet",
+}
 _STARTS = ("kmeans", "k-means++", "random", "random_from_data")
 
 
@@ -96,7 +102,8 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
     equal_weights : bool, default=False
         Hold all weights at 1 / n_components.
     weight_concentration_prior_type : {"dirichlet", "dirichlet_process"}, default="dirichlet"
-        The process (stick-breaking) is for "mean-field" and "gibbs".
+        The process (stick-breaking) is for "mean-field" and "gibbs". scikit-learn's name
+        "dirichlet_distribution" is taken for "dirichlet", too.
     weight_concentration_prior : float, default=None
         Concentration of each component, or of the process. None: flat on the point rungs (em,
         variational-em, hard-em), else 1 / n_components. Point rungs need >= 1.
@@ -187,7 +194,7 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", Interval(Real, 0, None, closed="neither"), None],
         "equal_weights": ["boolean"],
-        "weight_concentration_prior_type": [StrOptions({"dirichlet", "dirichlet_process"})],
+        "weight_concentration_prior_type": [StrOptions(set(_WEIGHT_PRIORS))],
         "weight_concentration_prior": [Interval(Real, 0, None, closed="neither"), None],
         "mean_precision_prior": [Interval(Real, 0, None, closed="neither"), None],
         "mean_prior": ["array-like", None],
@@ -357,7 +364,7 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
             Hyperparameters(
                 self.reg_covar,
                 self.equal_weights,
-                self.weight_concentration_prior_type,
+                _WEIGHT_PRIORS[self.weight_concentration_prior_type],
                 self.weight_concentration_prior,
                 self.mean_precision_prior,
                 self.mean_prior,
@@ -612,7 +619,7 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
         return points.from_posterior(
             self.covariance_type,
             self.origin_,
-            "equal" if self.equal_weights else self.weight_concentration_prior_type,
+            "equal" if self.equal_weights else _WEIGHT_PRIORS[self.weight_concentration_prior_type],
             self.weight_concentration_,
             self.means_,
             self.mean_precision_,
