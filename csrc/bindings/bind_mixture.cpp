@@ -183,7 +183,7 @@ py::object assign(const ScoreTable& table, const py::array& X, std::string_view 
 }  // namespace
 
 void bind_mixture(py::module_& m) {
-    py::class_<ScoreTable>(m, "ScoreTable");
+    [[maybe_unused]] const py::class_<ScoreTable> score_table(m, "ScoreTable");
 
     py::class_<GaussianMixture>(m, "GaussianMixture")
         .def(py::init(&make_mixture), py::kw_only(), py::arg("n_components"), py::arg("n_features"),

@@ -32,7 +32,7 @@ auto call_native(Compute&& compute) {
         without_gil();
         warn_if_threads_lost();
     } else {
-        auto result = without_gil();
+        auto result = without_gil();  // NOLINT(misc-const-correctness): returned by move
         warn_if_threads_lost();
         return result;
     }

@@ -55,8 +55,8 @@ inline TileWorkspace<T> carve(void* memory, std::size_t tile_rows, std::size_t f
                               std::size_t K) {
     TileWorkspace<T> space;
     space.ld = round_up(tile_rows, 64) + kRowPad<T>;
-    const auto address = reinterpret_cast<std::uintptr_t>(memory);
-    T* next = reinterpret_cast<T*>((address + 63) / 64 * 64);
+    const std::size_t past_line = reinterpret_cast<std::uintptr_t>(memory) % 64;
+    T* next = reinterpret_cast<T*>(static_cast<char*>(memory) + (64 - past_line) % 64);
     space.x = next;
     next += features * space.ld;
     space.spare = next;
@@ -275,7 +275,7 @@ static void mixture_assign(const MixtureTask<T>& task, std::size_t first, std::s
             for (std::size_t r = 0; r < n; ++r)
                 out.log_density[row + r] = space.density[r] > kUnreachable
                                                ? static_cast<double>(space.density[r])
-                                               : -static_cast<double>(__builtin_inf());
+                                               : -__builtin_inf();
         }
         if (out.responsibilities != nullptr) {
             for (std::size_t r = 0; r < n; ++r) {
