@@ -21,6 +21,10 @@ void* allocate(std::size_t bytes, std::size_t alignment) {
     if (watching && allocations_left.fetch_sub(1) <= 0) {
         throw std::bad_alloc();
     }
+    // More than a machine has: refused here, because a sanitizer's allocator would abort.
+    if (bytes > std::size_t{1} << 40) {
+        throw std::bad_alloc();
+    }
     const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
     void* memory = std::aligned_alloc(alignment, rounded);
     if (memory == nullptr) {
