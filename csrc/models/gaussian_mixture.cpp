@@ -355,7 +355,9 @@ void e_step(const ScoreTable& table, Covariance statistics, const detail::RowsVi
 
 void assign(const ScoreTable& table, const detail::RowsView& rows, const detail::AssignOutputs& out,
             int n_threads, const Poll& poll) {
-    if (rows.is_float)
+    // A Student-t score multiplies log(1 + q / nu) by about nu / 2, and with it its rounding: a
+    // million rows of floats would leave no digit of it.
+    if (rows.is_float && !table.is_student())
         run_assign<float>(table, rows, out, n_threads, poll);
     else
         run_assign<double>(table, rows, out, n_threads, poll);

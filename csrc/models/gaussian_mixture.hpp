@@ -37,6 +37,7 @@ class VEMFAST_API ScoreTable {
 
     std::size_t n_components() const { return K_; }
     std::size_t n_features() const { return origin_.size(); }
+    bool is_student() const { return !double_.tail.empty(); }
 
   private:
     template <class T>
