@@ -1,5 +1,6 @@
-"""float32 rows against the same rows in float64: the bounds that section 9 of
-docs/formulas/gaussian_mixture.md states.
+"""The bounds on rounding that section 9 of docs/formulas/gaussian_mixture.md states.
+
+float32 rows are held to the same rows in float64, and those to sums about the sample mean.
 """
 
 import numpy as np
@@ -97,6 +98,41 @@ def test_covariances_of_narrow_components(covariance, width):
     own = np.abs(double.covariances_[0]).max()
     error = np.abs(single.covariances_[0] - double.covariances_[0]).max() / own
     assert error < 5 * EPS * (1 + ratio)
+
+
+@pytest.mark.parametrize("covariance", ["full", "diag", "spherical"])
+@pytest.mark.parametrize("width", [1e-2, 1e-4, 1e-6])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_covariances_of_narrow_components_in_double(covariance, width, offset):
+    rng = np.random.default_rng(0)
+    far = np.array([8.0, -3.0])
+    X = np.concatenate([width * rng.normal(size=(300, 2)), rng.normal(size=(300, 2)) + far])
+    X += offset
+    model = GaussianMixture(
+        2,
+        covariance_type=covariance,
+        reg_covar=0.0,
+        means_init=[[offset, offset], far + offset],
+        weights_init=[0.5, 0.5],
+        precisions_init={
+            "full": np.array([np.eye(2) / width**2, np.eye(2)]),
+            "diag": np.array([[1 / width**2] * 2, [1.0, 1.0]]),
+            "spherical": np.array([1 / width**2, 1.0]),
+        }[covariance],
+        tol=0.0,
+        max_iter=2,
+        n_jobs=1,
+    ).fit(X)
+    about = X[:300] - X[:300].mean(axis=0)
+    exact = about.T @ about / 300
+    own = {
+        "full": exact,
+        "diag": np.diagonal(exact),
+        "spherical": np.trace(exact) / 2,
+    }[covariance]
+    error = np.abs(model.covariances_[0] - own).max() / np.abs(own).max()
+    ratio = X.var(axis=0).max() / width**2
+    assert error < 50 * np.finfo(float).eps * (1 + ratio)
 
 
 @covariance_types
