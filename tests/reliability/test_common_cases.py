@@ -11,6 +11,7 @@ from reliability.helpers import (
     DETERMINISTIC,
     FITTED,
     METHODS,
+    NEAR,
     RUNGS,
     SCHEDULES,
     TYPES,
@@ -640,10 +641,6 @@ class StopHereError(Exception):
     pass
 
 
-def reference_trace(inference, n_iter, **options):
-    return quiet_fit(mixture(3, inference, tol=0.0, max_iter=n_iter, **options), X)
-
-
 @pytest.mark.parametrize("error", [StopHereError, MemoryError, KeyboardInterrupt, NumericalError])
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_C17_a_callback_raises(schedule, error):
@@ -655,12 +652,12 @@ def test_C17_a_callback_raises(schedule, error):
     if schedule != "minibatch":
         estimator.set_params(tol=0.0)
     with pytest.raises(error, match="enough"):
-        estimator.fit(X)
+        estimator.fit(NEAR)
     assert estimator.n_iter_ == 3
     assert estimator.converged_ is False
     assert estimator.stop_reason_ == ("interrupted" if error is KeyboardInterrupt else "callback")
     options = {} if schedule == "minibatch" else {"tol": 0.0}
-    whole = quiet_fit(mixture(3, schedule=schedule, max_iter=3, **options), X)
+    whole = quiet_fit(mixture(3, schedule=schedule, max_iter=3, **options), NEAR)
     assert same_bits(estimator.means_, whole.means_)
     assert estimator.lower_bounds_ == whole.lower_bounds_
     assert estimator.predict(X).shape == (150,)
@@ -703,11 +700,11 @@ def falling_at(iteration, monkeypatch, drop=1.0):
 
 
 def test_C18_a_fall_stops_restores_and_is_never_converged(monkeypatch):
-    good = quiet_fit(mixture(3, tol=0.0, max_iter=3), X)
+    good = quiet_fit(mixture(3, tol=0.0, max_iter=3), NEAR)
     calls = falling_at(4, monkeypatch, drop=1e3)
     estimator = mixture(3, tol=0.0)
     with pytest.raises(NumericalError, match=r"the objective fell at iteration 4, from -\d+") as e:
-        estimator.fit(X)
+        estimator.fit(NEAR)
     assert len(calls) == 5
     assert (estimator.stop_reason_, estimator.converged_) == ("numerical", False)
     assert estimator.n_iter_ == 3

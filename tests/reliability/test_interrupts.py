@@ -8,12 +8,23 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from reliability.helpers import SCHEDULES, X, fitted, mixture, quiet, quiet_fit, same_bits
+from reliability.helpers import (
+    NEAR,
+    SCHEDULES,
+    X,
+    fitted,
+    mixture,
+    quiet,
+    quiet_fit,
+    same_bits,
+    search_path,
+)
 from reliability.interrupted import WORK
 
 import vemfast
@@ -95,10 +106,10 @@ def interrupt_at_lines(case, lines):
         options |= {"max_iter": 3} | ({} if case == "minibatch" else {"tol": 0.0})
 
     def make(**more):
-        return mixture(3, means_init=X[:3], **options, **more)
+        return mixture(3, means_init=NEAR[:3], **options, **more)
 
-    complete = quiet_fit(make(), X)
-    fits = reference(make, X, n_iter)
+    complete = quiet_fit(make(), NEAR)
+    fits = reference(make, NEAR, n_iter)
     earlier = mixture(2).fit(X)
     for line in lines:
         estimator = make()
@@ -106,7 +117,7 @@ def interrupt_at_lines(case, lines):
         probe = At(line)
         try:
             with quiet():
-                probe.run(lambda estimator=estimator: estimator.fit(X))
+                probe.run(lambda estimator=estimator: estimator.fit(NEAR))
         except KeyboardInterrupt:
             pass
         if probe.where is None:
@@ -204,7 +215,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=TESTS,
-            env={**os.environ, "PYTHONPATH": TESTS},
+            env={**os.environ, "PYTHONPATH": search_path()},
             start_new_session=True,
             bufsize=0,  # what is buffered a selector does not see
         )
@@ -339,3 +350,41 @@ def test_F1_inside_joblib_many_times(backend, group, tmp_path):
     taken = [joblib_delay(backend, group, tmp_path) for _ in range(10)]
     assert np.median(taken) <= 1.0
     assert max(taken) <= 20
+
+
+# ---- F12: other signals ----
+
+
+@contextmanager
+def alarm(handler, first, every=0.0):
+    """Have SIGALRM handled, once or again and again."""
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, first, every)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@posix
+def test_F12_other_signals_are_handled_on_the_way():
+    rows = np.tile(X, (300, 1))
+    expected = quiet_fit(mixture(8, tol=0.0, max_iter=40), rows)
+    seen = []
+    with alarm(lambda *_: seen.append(None), 0.001, 0.001):
+        estimator = quiet_fit(mixture(8, tol=0.0, max_iter=40), rows)
+    assert same_bits(estimator, expected)
+    assert seen
+
+
+@posix
+def test_F12_what_a_signal_handler_raises_ends_the_fit_as_ctrl_c_does():
+    def too_long(*_):
+        raise TimeoutError("too long")
+
+    estimator = mixture(8, tol=0.0, max_iter=10**9)
+    with alarm(too_long, 0.1), pytest.raises(TimeoutError, match="too long"):
+        estimator.fit(np.tile(X, (300, 1)))
+    assert (estimator.stop_reason_, estimator.converged_) == ("interrupted", False)
+    assert len(estimator.lower_bounds_) == estimator.n_iter_ + 1
