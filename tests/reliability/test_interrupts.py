@@ -111,8 +111,14 @@ def interrupt_at_lines(case, lines):
     complete = quiet_fit(make(), NEAR)
     fits = reference(make, NEAR, n_iter)
     earlier = mixture(2).fit(X)
+    told = []
+
+    def tell(*, iteration, objective, elapsed):
+        told.append(iteration)
+
     for line in lines:
-        estimator = make()
+        told.clear()
+        estimator = make(callbacks=tell)
         vars(estimator).update(fitted(earlier))  # as if there had been a fit
         probe = At(line)
         try:
@@ -126,11 +132,13 @@ def interrupt_at_lines(case, lines):
         if now.keys() == fitted(earlier).keys() and all(
             now[name] is getattr(earlier, name) for name in now
         ):
-            continue  # before the first full iteration
+            assert not told, probe.where  # before the first full iteration
+            continue
         if same_bits(estimator, complete):
             continue  # after the last
         n = estimator.n_iter_
         assert n in fits, probe.where
+        assert n >= told[-1] if told else n == 0, probe.where
         assert estimator.stop_reason_ == "interrupted", probe.where
         assert estimator.converged_ is False, probe.where
         assert estimator.lower_bounds_ == complete.lower_bounds_[: n + 1], probe.where

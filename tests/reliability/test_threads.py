@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import joblib
 import numpy as np
@@ -23,7 +23,7 @@ from reliability.helpers import (
 )
 from sklearn.base import clone
 
-LIMIT = 120  # seconds: a deadlock ends the test
+LIMIT = 60  # seconds: a deadlock ends the test
 
 
 # ---- F7: how many ----
@@ -223,6 +223,20 @@ def test_F9_clones_fitted_in_eight_threads():
             assert same_bits(estimator, expected)
 
 
+def in_time(task):
+    """Run a task in a thread of its own, so that a deadlock is a failure and no hang."""
+    outcome = Future()
+
+    def run():
+        try:
+            outcome.set_result(task())
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return outcome.result(timeout=LIMIT)
+
+
 class Held:
     """A fit in another thread that waits in its first iteration until it is let go."""
 
@@ -250,7 +264,7 @@ def test_F9_a_second_fit_of_one_object_is_refused():
     expected = mixture(3).fit(X)
     with Held(mixture(3)) as estimator:
         with pytest.raises(RuntimeError, match="fit already running on this object"):
-            estimator.fit(ROWS)
+            in_time(lambda: estimator.fit(ROWS))
         assert same_bits(mixture(3).fit(X), expected)  # another object is free
     assert same_bits(estimator, expected)
     assert same_bits(estimator.set_params(callbacks=None).fit(X), expected)  # and this one again
@@ -263,7 +277,8 @@ def test_F9_a_fit_within_its_own_callback_is_refused():
         with pytest.raises(RuntimeError, match="fit already running on this object"):
             estimator.fit(X)
 
-    assert same_bits(estimator.set_params(callbacks=callback).fit(X), mixture(3).fit(X))
+    estimator.set_params(callbacks=callback)
+    assert same_bits(in_time(lambda: estimator.fit(X)), mixture(3).fit(X))
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

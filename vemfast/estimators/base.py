@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from threading import Lock
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -20,7 +20,7 @@ from vemfast.data import RowBlock, as_rows
 from vemfast.execution.threads import effective_n_jobs
 from vemfast.inference.engine import Control, report, run
 from vemfast.inference.methods import refuse_unused
-from vemfast.inference.monitor import FitResult
+from vemfast.inference.monitor import FitResult, Monitor
 from vemfast.inference.restarts import best, run_starts, seeds, share_threads
 from vemfast.models.base import Model, Step
 
@@ -201,8 +201,9 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
 
         def one(index: int, cancelled: Any) -> FitResult:
             own = Step(step.local_rule, step.parameter_rule, start_seeds[index], 0, threads)
-            return run(model, blocks, start(own), own, control, cancelled)
+            return run(model, blocks, start(own), own, control, cancelled, monitors)
 
+        monitors: list[Monitor] = []
         results: list[FitResult] = []
         try:
             if n_starts == 1:
@@ -213,15 +214,12 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             assert winner is not None
             keep(winner, results)
         except BaseException as error:
-            reached = getattr(error, "partial", None)
-            if reached is not None:
-                results = [reached]
-            elif isinstance(error, KeyboardInterrupt):  # it came when all was done
-                reached = best(results)
-            starved = isinstance(error, MemoryError)
-            if reached is not None and (not starved or reached.stop_reason == "callback"):
-                keep(reached, results)
-                if isinstance(error, KeyboardInterrupt) and self.on_interrupt == "return":
+            interrupted = isinstance(error, KeyboardInterrupt)
+            if not (interrupted and results):  # unless it came when all was done
+                results = _reached(error, monitors)
+            if results:
+                keep(cast(FitResult, best(results)), results)
+                if interrupted and self.on_interrupt == "return":
                     return
             raise
         report(model, winner, control, step, stacklevel=5, notes=notes)
@@ -249,6 +247,19 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
 
     def _threads(self) -> int:
         return effective_n_jobs(self.n_jobs)
+
+
+def _reached(error: BaseException, monitors: Sequence[Monitor]) -> list[FitResult]:
+    """Return what an exception leaves of a fit: one result, or none."""
+    partial: FitResult | None = getattr(error, "partial", None)
+    if isinstance(error, KeyboardInterrupt):  # asked at the source: it may come between two lines
+        for monitor in monitors:
+            monitor.end_by(error)
+        partial = best(monitor.result() for monitor in monitors)
+    starved = isinstance(error, MemoryError)
+    if partial is None or (starved and partial.stop_reason != "callback"):
+        return []
+    return [partial]
 
 
 def _refuse_text(X: Any) -> None:

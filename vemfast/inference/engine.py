@@ -115,13 +115,17 @@ def run(
     step: Step,
     control: Control,
     cancelled: Event | None = None,
+    monitors: list[Monitor] | None = None,
 ) -> FitResult:
     """Run one start to its end, without validation and without warnings.
 
     Whatever exception ends it carries as `partial` the FitResult of the last full iteration, or
-    None where there is not one yet.
+    None where there is not one yet. `monitors` receives the run's monitor, for callers who want
+    that iteration also when Ctrl-C comes while a result or an exception is on its way to them.
     """
     monitor = control.monitor(blocks, step, cancelled)
+    if monitors is not None:
+        monitors.append(monitor)
     try:
         control.driver()(model, blocks, params, step, monitor)
         return cast(FitResult, monitor.result())
