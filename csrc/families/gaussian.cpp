@@ -119,6 +119,58 @@ void Gaussian::add_outer(double factor, const double* mean, double* scale) const
     }
 }
 
+// Psi = Psi_0 + B with B a scatter, so Psi >= Psi_0; but B is a difference, and where rows are
+// degenerate in float32 or lie very far apart its rounding can exceed the smallest eigenvalues of
+// Psi_0. Where Psi is not positive definite, the eigenvalues of B in the metric of Psi_0 that are
+// below zero are such rounding: they become zero.
+void Gaussian::keep_above_prior(double* scale) const {
+    if (!matrix()) {
+        for (std::size_t i = 0; i < covariance_size(); ++i)
+            scale[i] = std::max(scale[i], prior_.scale[i]);
+        return;
+    }
+    std::vector<double> trial(scale, scale + D_ * D_);
+    if (cholesky(trial.data(), D_))
+        return;
+    const std::vector<double> root = root_of(prior_.scale.data(), D_, kShared);  // C C^T = Psi_0
+    std::vector<double> inverse(D_ * D_);
+    invert_lower(root.data(), D_, inverse.data());
+    std::vector<double> half(D_ * D_, 0.0);  // C^-1 B
+    for (std::size_t i = 0; i < D_; ++i) {
+        for (std::size_t p = 0; p <= i; ++p) {
+            for (std::size_t j = 0; j < D_; ++j)
+                half[i * D_ + j] +=
+                    inverse[i * D_ + p] * (scale[p * D_ + j] - prior_.scale[p * D_ + j]);
+        }
+    }
+    for (std::size_t i = 0; i < D_; ++i) {  // C^-1 B C^-T
+        for (std::size_t j = 0; j < D_; ++j) {
+            double sum = 0;
+            for (std::size_t p = 0; p <= j; ++p)
+                sum += half[i * D_ + p] * inverse[j * D_ + p];
+            trial[i * D_ + j] = sum;
+        }
+    }
+    std::vector<double> values(D_);
+    std::vector<double> vectors(D_ * D_);
+    symmetric_eigen(trial.data(), D_, values.data(), vectors.data());
+    std::copy(prior_.scale.begin(), prior_.scale.end(), scale);
+    std::vector<double> direction(D_);
+    for (std::size_t e = 0; e < D_; ++e) {
+        if (!(values[e] > 0))
+            continue;
+        for (std::size_t i = 0; i < D_; ++i) {
+            direction[i] = 0;
+            for (std::size_t p = 0; p <= i; ++p)
+                direction[i] += root[i * D_ + p] * vectors[e * D_ + p];
+        }
+        for (std::size_t i = 0; i < D_; ++i) {
+            for (std::size_t j = 0; j < D_; ++j)
+                scale[i * D_ + j] += values[e] * direction[i] * direction[j];
+        }
+    }
+}
+
 void Gaussian::posterior(const double* counts, const double* sums, const double* scatter,
                          GaussianFields<double> out) const {
     const double kappa0 = prior_.mean_precision;
@@ -138,12 +190,16 @@ void Gaussian::posterior(const double* counts, const double* sums, const double*
         if (kappa0 > 0)
             add_outer(kappa0, prior_.mean.data(), scale);
         add_outer(-kappa, mean, scale);
+        if (prior_.covariance_is_proper && !shared())
+            keep_above_prior(scale);
         if (out.precision != nullptr)
             out.precision[k] = kappa;
         if (out.freedom != nullptr && !shared())
             out.freedom[k] = prior_.degrees_of_freedom + counts[k];
         total += counts[k];
     }
+    if (prior_.covariance_is_proper && shared())
+        keep_above_prior(out.scale);
     if (out.freedom != nullptr && shared())
         out.freedom[0] = prior_.degrees_of_freedom + total;
 }

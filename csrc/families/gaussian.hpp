@@ -90,6 +90,7 @@ class VEMFAST_API Gaussian {
     std::size_t freedom_index(std::size_t k) const { return shared() ? 0 : k; }
     const double* scatter_of(const double* scatter, std::size_t k) const;
     void start_scale(const double* scatter, double* scale) const;
+    void keep_above_prior(double* scale) const;
     void add_outer(double factor, const double* mean, double* scale) const;
     double mode_divisor(double count) const;
     void clip(double* covariance, std::size_t index, double rounding) const;

@@ -728,8 +728,9 @@ def test_C18_only_rounding_is_forgiven(monkeypatch, dtype, tau):
     assert quiet_fit(mixture(3, tol=0.0, max_iter=60), rows).n_iter_ == 60
     monkeypatch.undo()
     falling_at(60, monkeypatch, drop=3 * tau * scale)
-    with pytest.raises(NumericalError, match="fell at iteration 60"):
+    with pytest.raises(NumericalError, match="fell at iteration 60") as caught:
         mixture(3, tol=0.0, max_iter=60).fit(rows)
+    assert ("float64 rows would round less" in str(caught.value)) == (dtype is np.float32)
 
 
 def test_C18_what_is_not_a_number_is_not_an_objective(monkeypatch):

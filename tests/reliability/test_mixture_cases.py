@@ -742,3 +742,36 @@ def test_G4_a_count_whose_reciprocal_overflows_is_none(covariance_type):
     updated = model.update(point, stats, Step(iteration=1))
     assert np.isfinite(updated.buffer).all()
     assert same_bits(updated["means"][1], point["means"][1])
+
+
+# ---- float32 ----
+
+
+@pytest.mark.parametrize("covariance_type", MATRIX)
+@pytest.mark.parametrize("inference", ["mean-field", "gibbs"])
+def test_G10_in_float32_rounding_does_not_take_a_scale_below_its_prior(inference, covariance_type):
+    # A scatter is a difference: here its rounding is larger than the prior's smallest eigenvalue.
+    rows = np.repeat(X[:4], 5, axis=0).astype(np.float32)
+    estimator = quiet_fit(mixture(1, inference, covariance_type=covariance_type), rows)
+    assert is_finite(estimator, rows)
+    assert np.linalg.eigvalsh(estimator.covariances_).min() > 0
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+@pytest.mark.parametrize("inference", RUNGS)
+@pytest.mark.parametrize("shape", ["collapsed", "constant", "identical", "shifted", "tiny", "huge"])
+def test_G1_to_G10_in_float32(inference, covariance_type, shape):
+    rows = {
+        "collapsed": COLLAPSED,
+        "constant": X * [1, 1, 0, 1] + [0, 0, 7.7, 0],
+        "identical": np.full((20, 3), 1 / 3),
+        "shifted": X + 1e4,
+        "tiny": X * 1e-15,
+        "huge": X * 1e15,
+    }[shape].astype(np.float32)
+    options = {"covariance_type": covariance_type, **fixed_length(inference, 40)}
+    estimator = quiet_fit(mixture(3, inference, **options), rows)
+    for name in FITTED:
+        assert np.isfinite(getattr(estimator, name)).all()
+    assert not np.isnan(estimator.score_samples(rows)).any()
+    np.testing.assert_allclose(estimator.predict_proba(rows).sum(axis=1), 1.0, rtol=1e-5)

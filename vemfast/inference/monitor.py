@@ -197,9 +197,10 @@ class Monitor:
             raise NumericalError(f"the objective is {objective} at iteration {iteration}")
         allowed = self.rounding * max(abs(objective), self.total_weight)
         if -gain > allowed:
+            hint = "; float64 rows would round less" if self.rounding > 1e-8 else ""
             raise NumericalError(
                 f"the objective fell at iteration {iteration}, from {self.lower_bound!r} to "
-                f"{objective!r} nats; rounding explains {allowed:.3g}"
+                f"{objective!r} nats; rounding explains {allowed:.3g}{hint}"
             )
 
     def _verdict(self, gain: float) -> str | None:
