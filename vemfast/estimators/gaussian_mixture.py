@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import DensityMixin
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from vemfast.data import RowBlock
-from vemfast.estimators.base import Estimator, check_sample_weight
-from vemfast.inference.methods import METHODS, SCHEDULES, lookup
+from vemfast.estimators.base import check_sample_weight
+from vemfast.estimators.mixture import WEIGHT_PRIORS, MixtureEstimator
+from vemfast.inference.methods import lookup
 from vemfast.inference.monitor import FitResult
-from vemfast.inference.restarts import seeds
 from vemfast.models import gaussian_points as points
 from vemfast.models.base import Step
 from vemfast.models.gaussian_config import COVARIANCE_TYPES, GaussianConfig, Start
@@ -30,12 +28,6 @@ __all__ = ["GaussianMixture", "PosteriorDraws"]
 
 Array = NDArray[np.float64]
 
-# The last is scikit-learn's name for the first.
-_WEIGHT_PRIORS = {
-    "dirichlet": "dirichlet",
-    "dirichlet_process": "dirichlet_process",
-    "dirichlet_distribution": "dirichlet",
-}
 _STARTS = ("kmeans", "k-means++", "random", "random_from_data")
 
 
@@ -62,7 +54,7 @@ class PosteriorDraws:
     log_likelihood: Array
 
 
-class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
+class GaussianMixture(MixtureEstimator):
     """Gaussian mixture, fitted by any rung of the ladder of inference.
 
     Names follow scikit-learn's GaussianMixture and BayesianGaussianMixture.
@@ -181,39 +173,16 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "n_components": [Interval(Integral, 1, None, closed="left")],
+        **MixtureEstimator._parameter_constraints,
         "covariance_type": [StrOptions(set(COVARIANCE_TYPES))],
-        "inference": [StrOptions(set(METHODS))],
-        "schedule": [StrOptions(set(SCHEDULES))],
-        "tol": [Interval(Real, 0, None, closed="left")],
         "reg_covar": [Interval(Real, 0, 1, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "n_init": [Interval(Integral, 1, None, closed="left")],
         "init_params": [StrOptions(set(_STARTS))],
-        "weights_init": ["array-like", None],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", Interval(Real, 0, None, closed="neither"), None],
-        "equal_weights": ["boolean"],
-        "weight_concentration_prior_type": [StrOptions(set(_WEIGHT_PRIORS))],
-        "weight_concentration_prior": [Interval(Real, 0, None, closed="neither"), None],
         "mean_precision_prior": [Interval(Real, 0, None, closed="neither"), None],
         "mean_prior": ["array-like", None],
         "degrees_of_freedom_prior": [Interval(Real, 0, None, closed="neither"), None],
         "covariance_prior": ["array-like", Interval(Real, 0, None, closed="neither"), None],
-        "n_burn": [Interval(Integral, 0, None, closed="left")],
-        "n_draws": [Interval(Integral, 1, None, closed="left")],
-        "thin": [Interval(Integral, 1, None, closed="left")],
-        "n_chains": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left"), None],
-        "n_batches": [Interval(Integral, 1, None, closed="left")],
-        "learning_decay": [Interval(Real, 0.5, 1, closed="right")],
-        "learning_offset": [Interval(Real, 0, None, closed="left")],
-        "random_state": ["random_state", np.random.Generator],
-        "warm_start": ["boolean"],
-        "n_jobs": [Integral, None],
-        "callbacks": [callable, "array-like", None],
-        "verbose": ["verbose"],
-        "on_interrupt": [StrOptions({"raise", "return"})],
     }
 
     def __init__(
@@ -289,70 +258,15 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
 
     # ---- fitting ---------------------------------------------------------------------------
 
-    def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Any:
-        """Fit the mixture.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            float32 stays float32 in memory and scores; other types become float64.
-        y : None
-            Ignored; for scikit-learn's interface.
-        sample_weight : array-like of shape (n_samples,), default=None
-            A row of weight two counts as two rows; of weight zero, as none.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If data or parameters are bad; an earlier fit stays as it was.
-        NumericalError
-            If the arithmetic broke down; the best full iteration is kept.
-        """
-        with self._only_fit():
-            self._fit(X, sample_weight)
-        return self
-
-    def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> None:
-        self._check_params()
-        control = self._control(
-            tol=self.tol,
-            max_iter=self.max_iter,
-            n_burn=self.n_burn,
-            n_draws=self.n_draws,
-            thin=self.thin,
-            n_chains=self.n_chains,
-            n_batches=self.n_batches,
-            batch_size=self.batch_size,
-            learning_decay=self.learning_decay,
-            learning_offset=self.learning_offset,
-        )
-        if self.inference == "gibbs" and self.n_init != 1:
-            raise ValueError("n_init has no effect with inference='gibbs'; n_chains is its like")
-        model, block, columns, step = self._model(X, sample_weight)
-        warm = self._warm(model.config)
-        blocks = self._blocks(block)
-
-        def start(step: Step) -> Any:
-            return model.init(blocks, step) if warm is None else model.adopt(warm, blocks, step)
-
-        def keep(result: FitResult, results: list[FitResult]) -> None:
-            self._keep(model, columns, result, results)
-
-        work = block.n * model.config.n_components * model.config.work_per_row
-        self._run(model, blocks, step, control, work, start, keep, self._notes(block))
-
     def _model(
         self, X: ArrayLike, sample_weight: ArrayLike | None
     ) -> tuple[Model, RowBlock, dict[str, Any], Step]:
-        """Return the model for these data, the data, the attributes of their columns, a step."""
         local_rule, parameter_rule = lookup(Model, self.inference, self.schedule)
         rows, columns = self._rows_to_fit(X)
         block = RowBlock(rows, check_sample_weight(sample_weight, rows.shape[0], rows.dtype))
-        self._check_size(block)
+        n = self._check_size(block)
+        if self.reg_covar == 0 and n < 2 and self.covariance_prior is None:
+            raise ValueError(f"n_samples={n} has no variance; give more rows, or set reg_covar > 0")
         threads = self._threads()
         config = configure(
             block,
@@ -364,7 +278,7 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
             Hyperparameters(
                 self.reg_covar,
                 self.equal_weights,
-                _WEIGHT_PRIORS[self.weight_concentration_prior_type],
+                WEIGHT_PRIORS[self.weight_concentration_prior_type],
                 self.weight_concentration_prior,
                 self.mean_precision_prior,
                 self.mean_prior,
@@ -375,32 +289,6 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
         )
         model = Model(config, self._start(config))
         return model, block, columns, Step(local_rule, parameter_rule, 0, 0, threads)
-
-    def common_start(
-        self, X: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> dict[str, Array]:
-        """Return the parameters that make every rung start where this estimator would.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-        sample_weight : array-like of shape (n_samples,), default=None
-
-        Returns
-        -------
-        dict
-            `weights_init`, `means_init` and `precisions_init`, for `set_params`.
-        """
-        self._check_params()
-        model, block, _, step = self._model(X, sample_weight)
-        seed = seeds(self.random_state, 1)[0]
-        start = model.init([block], Step("exact", "point", seed, 0, step.n_jobs))
-        shown = points.attributes(model, start)
-        return {
-            "weights_init": shown["weights_"],
-            "means_init": shown["means_"],
-            "precisions_init": shown["precisions_"],
-        }
 
     def component_estimates(self) -> Array:
         """Return each component's estimates in comparable units, one row a component.
@@ -417,26 +305,8 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
             self.covariance_type, self.weights_, self.means_, self.covariances_
         )
 
-    def _check_size(self, block: RowBlock) -> None:
-        n = block.n if block.weights is None else int(np.count_nonzero(block.weights))
-        if n < self.n_components:
-            raise ValueError(
-                f"n_components={self.n_components} needs at least as many rows, but X has "
-                f"n_samples={n}" + ("" if n == block.n else " of positive weight")
-            )
-        if self.reg_covar == 0 and n < 2 and self.covariance_prior is None:
-            raise ValueError(f"n_samples={n} has no variance; give more rows, or set reg_covar > 0")
-
     def _notes(self, block: RowBlock) -> list[str]:
-        """Return what the data themselves do not pin down."""
-        K, (n, D) = self.n_components, block.X.shape
-        notes = []
-        distinct = block.distinct_rows(K)
-        if distinct < K:
-            notes.append(
-                f"X has only {distinct} distinct rows, fewer than n_components={K}: components "
-                "coincide or stay empty; use fewer components"
-            )
+        notes, (n, D) = self._distinct(block), block.X.shape
         matrix = self.covariance_type in ("full", "tied") and self.covariance_prior is None
         if matrix and D > 1 and n <= D:
             notes.append(
@@ -454,7 +324,8 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
             points.check_precisions(self.precisions_init, config),
         )
 
-    def _warm(self, config: GaussianConfig) -> Params | None:
+    def _warm(self, model: Model) -> Params | None:
+        config = model.config
         if not self.warm_start or not hasattr(self, "means_"):
             return None
         if self.means_.shape != (config.n_components, config.n_features):
@@ -470,148 +341,23 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
             )
         return points.point(config, self.weights_, self.means_, self.covariances_)
 
-    def _keep(
-        self,
-        model: Model,
-        columns: dict[str, Any],
-        result: FitResult,
-        results: Sequence[FitResult],
-    ) -> None:
-        """Name the fitted attributes."""
-        attributes = points.attributes(model, result.params)
-        if self.inference == "gibbs":
-            attributes["posterior_"] = PosteriorDraws(**points.draws(model, results))
-        self._keep_fit(result, {**columns, **attributes})
+    def _attributes(self, model: Model, params: Params) -> dict[str, Any]:
+        return points.attributes(model, params)
+
+    def _draws(self, model: Model, results: Sequence[FitResult]) -> PosteriorDraws:
+        return PosteriorDraws(**points.draws(model, results))
+
+    def _start_parameters(self, model: Model, params: Params) -> dict[str, Any]:
+        shown = points.attributes(model, params)
+        return {
+            "weights_init": shown["weights_"],
+            "means_init": shown["means_"],
+            "precisions_init": shown["precisions_"],
+        }
 
     # ---- use -------------------------------------------------------------------------------
 
-    def fit_predict(
-        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
-    ) -> NDArray[np.int64]:
-        """Fit, then return `predict(X)`."""
-        return self.fit(X, y, sample_weight).predict(X)  # type: ignore[no-any-return]
-
-    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
-        """Return the component of highest responsibility of each row, shape (n_samples,)."""
-        rows = self._rows(X)
-        model, params = self._fitted()
-        labels = model.assign(model.prepare(params), rows, "labels", self._threads())
-        return labels.astype(np.int64)
-
-    def predict_proba(self, X: ArrayLike) -> Array:
-        """Return responsibilities, shape (n_samples, n_components): the E-step's q(z)."""
-        rows = self._rows(X)
-        model, params = self._fitted()
-        return model.assign(model.prepare(params), rows, "responsibilities", self._threads())
-
-    def score_samples(self, X: ArrayLike) -> Array:
-        """Return the log density of each row, nats, shape (n_samples,).
-
-        Under "mean-field" the posterior predictive, a mixture of Student-t densities; under
-        "gibbs" the average density over the kept draws.
-        """
-        rows = self._rows(X)
-        threads = self._threads()
-        model, params = self._fitted()
-        if not hasattr(self, "posterior_"):
-            return model.assign(model.predictive(params), rows, "log_density", threads)
-        tables = points.draw_tables(model, self.posterior_)
-        if not tables:
-            raise ValueError(
-                "score_samples averages over kept draws, and there are none: the fit ended before "
-                f"its first (n_burn={self.n_burn}); fit again"
-            )
-        total = np.full(rows.shape[0], -np.inf)
-        for table in tables:
-            np.logaddexp(total, model.assign(table, rows, "log_density", threads), out=total)
-        return np.asarray(total - np.log(len(tables)))
-
-    def score(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
-        """Return the (weighted) mean of `score_samples(X)`, nats a row."""
-        density = self.score_samples(X)
-        weights = check_sample_weight(sample_weight, density.size)
-        return float(density.mean() if weights is None else density @ weights / weights.sum())
-
-    def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int64]]:
-        """Draw rows from the mixture at its point attributes.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-        y : ndarray of shape (n_samples,)
-            Their components.
-        """
-        check_is_fitted(self)
-        if isinstance(n_samples, bool) or not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples must be an integer >= 1; got {n_samples!r}")
-        model, _ = self._fitted(point=True)
-        state = self.random_state
-        rng = (
-            state
-            if isinstance(state, np.random.Generator)
-            else np.random.default_rng(check_random_state(state).randint(0, 1 << 31))
-        )
-        return points.sample(
-            model.config, self.weights_, self.means_, self.covariances_, int(n_samples), rng
-        )
-
-    def bic(self, X: ArrayLike) -> float:
-        """Return the Bayesian information criterion at the point attributes; lower is better."""
-        log_likelihood, n = self._plug_in(X)
-        return -2.0 * log_likelihood + self._n_parameters() * float(np.log(n))
-
-    def aic(self, X: ArrayLike) -> float:
-        """Return Akaike's information criterion at the point attributes; lower is better."""
-        return -2.0 * self._plug_in(X)[0] + 2.0 * self._n_parameters()
-
-    def icl(self, X: ArrayLike) -> float:
-        """Return the integrated complete-data likelihood criterion; lower is better.
-
-        The BIC plus twice the negative log responsibility of each row's own component (Biernacki,
-        Celeux and Govaert 2000).
-        """
-        rows = self._rows(X)
-        model, params = self._fitted(point=True)
-        proba = model.assign(model.prepare(params), rows, "responsibilities", self._threads())
-        return self.bic(X) - 2.0 * float(np.log(proba.max(axis=1)).sum())
-
-    def to_arviz(self) -> Any:
-        """Return label-invariant quantities of the draws as an ArviZ InferenceData ("gibbs").
-
-        log p(X given θ), log p(X, θ) and the sorted weights: what R-hat and the effective sample
-        size mean something on although labels may switch.
-        """
-        check_is_fitted(self)
-        if not hasattr(self, "posterior_"):
-            raise AttributeError("to_arviz needs draws; fit with inference='gibbs'")
-        try:
-            import arviz
-        except ImportError as error:
-            raise ImportError("to_arviz needs ArviZ: pip install arviz") from error
-        draws = self.posterior_
-        quantities = {
-            "log_likelihood_total": draws.log_likelihood,
-            "log_joint": draws.log_joint,
-            "sorted_weights": -np.sort(-draws.weights, axis=-1),
-        }
-        if int(arviz.__version__.partition(".")[0]) < 1:
-            return arviz.from_dict(posterior=quantities)
-        return arviz.from_dict({"posterior": quantities})
-
-    def save(self, path: Any) -> None:
-        """Write the fitted mixture to a safetensors file; `vemfast.load` reads it."""
-        from vemfast.io import save
-
-        save(self, path)
-
-    # ---- helpers ---------------------------------------------------------------------------
-
     def _fitted(self, point: bool = False) -> tuple[Model, Params]:
-        """Return a model and parameters made from the fitted attributes."""
         if point or not hasattr(self, "degrees_of_freedom_"):
             return points.from_point(
                 self.covariance_type, self.origin_, self.weights_, self.means_, self.covariances_
@@ -619,7 +365,7 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
         return points.from_posterior(
             self.covariance_type,
             self.origin_,
-            "equal" if self.equal_weights else _WEIGHT_PRIORS[self.weight_concentration_prior_type],
+            "equal" if self.equal_weights else WEIGHT_PRIORS[self.weight_concentration_prior_type],
             self.weight_concentration_,
             self.means_,
             self.mean_precision_,
@@ -627,11 +373,12 @@ class GaussianMixture(DensityMixin, Estimator):  # type: ignore[misc]
             self.covariances_,
         )
 
-    def _plug_in(self, X: ArrayLike) -> tuple[float, int]:
-        rows = self._rows(X)
-        model, params = self._fitted(point=True)
-        density = model.assign(model.prepare(params), rows, "log_density", self._threads())
-        return float(density.sum()), rows.shape[0]
+    def _draw_tables(self, model: Model) -> list[Any]:
+        return points.draw_tables(model, self.posterior_)
+
+    def _draw_rows(self, n: int, rng: np.random.Generator) -> tuple[Array, NDArray[np.int64]]:
+        config = self._fitted(point=True)[0].config
+        return points.sample(config, self.weights_, self.means_, self.covariances_, n, rng)
 
     def _n_parameters(self) -> int:
         K, D = (int(length) for length in self.means_.shape)
