@@ -8,14 +8,24 @@ the row and not on the cut. A `RowBlock` may be cut anywhere, a `SequenceBlock` 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Block", "DocumentBlock", "RowBlock", "SequenceBlock", "as_rows", "make_blocks"]
+__all__ = [
+    "Block",
+    "DocumentBlock",
+    "IndexedBlock",
+    "RowBlock",
+    "SequenceBlock",
+    "SparseRows",
+    "as_rows",
+    "make_blocks",
+]
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_INDEXED = (np.dtype(np.uint8), np.dtype(np.int32), *_FLOATS)
 
 
 class Block(Protocol):
@@ -65,19 +75,26 @@ class RowBlock:
         self.offset = int(offset)
         self.total_weight = float(self.n) if self.weights is None else float(self.weights.sum())
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The precision of the scores."""
+        return self.X.dtype
+
     def slice(self, start: int, stop: int) -> RowBlock:
         """Return rows `start` to `stop` (exclusive) without copying them."""
         weights = None if self.weights is None else self.weights[start:stop]
         return RowBlock(self.X[start:stop], weights, self.offset + start)
+
+    def with_weights(self, weights: NDArray[np.float64] | None) -> RowBlock:
+        """Return the same rows with other weights."""
+        return RowBlock(self.X, weights, self.offset)
 
     def cut(self, n_blocks: int, align: int = 1) -> list[RowBlock]:
         """Return nearly equal parts that start at multiples of `align` rows of this block.
 
         Fewer than `n_blocks` where there are not enough rows; parts without weight are left out.
         """
-        units = -(-self.n // align)
-        cuts = [align * (units * i // n_blocks) for i in range(n_blocks)] + [self.n]
-        parts = [self.slice(start, stop) for start, stop in pairwise(cuts) if stop > start]
+        parts = [self.slice(*ends) for ends in _cuts(self.n, n_blocks, align)]
         return [part for part in parts if part.total_weight > 0]
 
     def distinct_rows(self, enough: int) -> int:
@@ -85,15 +102,137 @@ class RowBlock:
 
         Costs next to nothing where rows differ: it looks no further than it must.
         """
-        seen: set[tuple[float, ...]] = set()
-        first, size = 0, enough
-        while first < self.n and len(seen) < enough:
-            rows = self.X[first : first + size]
-            if self.weights is not None:
-                rows = rows[self.weights[first : first + size] > 0]
-            seen.update(map(tuple, rows.tolist()))
-            first, size = first + size, min(2 * size, 1 << 16)
-        return min(len(seen), enough)
+        return _distinct(self, enough)
+
+    def keys(self) -> list[Any]:
+        """Return the rows as values that are equal where the rows are."""
+        return [tuple(row) for row in self.X.tolist()]
+
+
+class SparseRows(NamedTuple):
+    """Rows in compressed sparse form: row i holds the entries ``indptr[i]:indptr[i + 1]``.
+
+    Attributes
+    ----------
+    indptr : ndarray of int64, shape (n + 1,)
+        Need not begin at 0: a part of the rows shares `indices` and `values` with the whole.
+    indices : ndarray of int32
+        Features, rising within a row, without repetition.
+    values : ndarray of float32 or float64, or None
+        None: all are 1. None of them is 0.
+    n_features : int
+    """
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    values: NDArray[Any] | None
+    n_features: int
+
+
+class IndexedBlock:
+    """Independent rows of bits, counts or codes, for the families that index a table by them.
+
+    `vemfast.models.discrete_setup.as_indexed` makes the storage out of what users have.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, n_features), or SparseRows
+        uint8 bits or codes (255 is missing), int32 codes (-1 is missing), float32 or float64 counts
+        (NaN is missing); or sparse bits or counts, where what is not stored is 0, and a stored NaN
+        is missing.
+    weights : ndarray of shape (n,), default=None
+        float64, finite, >= 0. None: 1 for each row.
+    offset : int, default=0
+        Global index of the first row.
+    dtype : {numpy.float64, numpy.float32}, default=numpy.float64
+        The precision of the scores.
+
+    Attributes
+    ----------
+    n, n_features : int
+    total_weight : float
+    """
+
+    __slots__ = ("dtype", "n", "n_features", "offset", "rows", "total_weight", "weights")
+
+    def __init__(
+        self,
+        rows: NDArray[Any] | SparseRows,
+        weights: NDArray[np.float64] | None = None,
+        offset: int = 0,
+        dtype: Any = np.float64,
+    ) -> None:
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in _FLOATS:
+            raise ValueError(f"dtype must be float32 or float64; got {self.dtype}")
+        if isinstance(rows, SparseRows):
+            _check_sparse(rows)
+            self.n, self.n_features = rows.indptr.size - 1, int(rows.n_features)
+        else:
+            if not _acceptable(rows, _INDEXED):
+                raise ValueError(
+                    "rows must be a 2-D array of uint8, int32, float32 or float64, aligned and in "
+                    f"native byte order; got {_describe(rows)}"
+                )
+            self.n, self.n_features = rows.shape
+        self._fill(rows, _as_weights(weights, self.n, "rows"), int(offset))
+
+    def _fill(
+        self, rows: NDArray[Any] | SparseRows, weights: NDArray[np.float64] | None, offset: int
+    ) -> None:
+        self.rows = rows
+        self.weights = weights
+        self.offset = offset
+        self.total_weight = float(self.n) if weights is None else float(weights.sum())
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether rows are stored as SparseRows."""
+        return isinstance(self.rows, SparseRows)
+
+    def slice(self, start: int, stop: int) -> IndexedBlock:
+        """Return rows `start` to `stop` (exclusive) without copying them."""
+        part: IndexedBlock = object.__new__(IndexedBlock)  # the whole is checked already
+        part.dtype, part.n_features = self.dtype, self.n_features
+        rows = self.rows
+        if isinstance(rows, SparseRows):
+            indptr = rows.indptr[start : min(stop, self.n) + 1]
+            part.n, rows = indptr.size - 1, rows._replace(indptr=indptr)
+        else:
+            rows = rows[start:stop]
+            part.n = len(rows)
+        weights = None if self.weights is None else self.weights[start:stop]
+        part._fill(rows, weights, self.offset + start)
+        return part
+
+    def with_weights(self, weights: NDArray[np.float64] | None) -> IndexedBlock:
+        """Return the same rows with other weights."""
+        same = self.slice(0, self.n)
+        same._fill(same.rows, _as_weights(weights, self.n, "rows"), self.offset)
+        return same
+
+    def cut(self, n_blocks: int, align: int = 1) -> list[IndexedBlock]:
+        """Return nearly equal parts, as `RowBlock.cut` does."""
+        parts = [self.slice(*ends) for ends in _cuts(self.n, n_blocks, align)]
+        return [part for part in parts if part.total_weight > 0]
+
+    def distinct_rows(self, enough: int) -> int:
+        """Return the number of distinct rows of positive weight, counted up to `enough`."""
+        return _distinct(self, enough)
+
+    def keys(self) -> list[Any]:
+        """Return the rows as values that are equal where the rows are."""
+        rows = self.rows
+        if not isinstance(rows, SparseRows):
+            plain = rows + 0.0 if rows.dtype in _FLOATS else rows  # -0.0 is 0.0
+            return [row.tobytes() for row in np.ascontiguousarray(plain)]
+        return [
+            (
+                rows.indices[first:last].tobytes(),
+                None if rows.values is None else rows.values[first:last].tobytes(),
+            )
+            for first, last in pairwise(rows.indptr.tolist())
+        ]
 
 
 class SequenceBlock:
@@ -135,6 +274,11 @@ class SequenceBlock:
         self.weights = _as_weights(weights, self.n, "sequences")
         self.offset = int(offset)
         self.total_weight = _weighted(self.lengths, self.weights)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The precision of the scores."""
+        return self.X.dtype
 
 
 class DocumentBlock:
@@ -248,10 +392,50 @@ def make_blocks(
     return whole.cut(n_batches, align)
 
 
-def _acceptable(X: NDArray[Any]) -> bool:
+def _cuts(n: int, n_blocks: int, align: int) -> list[tuple[int, int]]:
+    """Return the ends of at most `n_blocks` nearly equal parts of n rows."""
+    units = -(-n // align)
+    cuts = [align * (units * i // n_blocks) for i in range(n_blocks)] + [n]
+    return [(start, stop) for start, stop in pairwise(cuts) if stop > start]
+
+
+def _distinct(block: RowBlock | IndexedBlock, enough: int) -> int:
+    seen: set[Any] = set()
+    first, size = 0, enough
+    while first < block.n and len(seen) < enough:
+        part = block.slice(first, first + size)
+        keys = part.keys()
+        if part.weights is not None:
+            keys = [key for key, w in zip(keys, part.weights, strict=True) if w > 0]
+        seen.update(keys)
+        first, size = first + size, min(2 * size, 1 << 16)
+    return min(len(seen), enough)
+
+
+def _check_sparse(rows: SparseRows) -> None:
+    indptr, indices, values, n_features = rows
+    if indptr.dtype != np.int64 or indptr.ndim != 1 or indptr.size == 0:
+        raise ValueError(f"indptr must be a 1-D int64 array; got {_describe(indptr)}")
+    if indices.dtype != np.int32 or indices.ndim != 1:
+        raise ValueError(f"indices must be a 1-D int32 array; got {_describe(indices)}")
+    if values is not None and (values.shape != indices.shape or values.dtype not in _FLOATS):
+        raise ValueError(
+            f"values must be float32 or float64, one for each of {indices.size} indices; got "
+            f"{_describe(values)}"
+        )
+    if indptr[0] < 0 or indptr[-1] > indices.size or (np.diff(indptr) < 0).any():
+        raise ValueError(f"indptr must rise within the {indices.size} entries")
+    own = indices[indptr[0] : indptr[-1]]
+    if own.size and (own.min() < 0 or own.max() >= n_features):
+        raise ValueError(
+            f"indices must be from 0 to {n_features - 1}; got {own.min()} to {own.max()}"
+        )
+
+
+def _acceptable(X: NDArray[Any], dtypes: tuple[np.dtype[Any], ...] = _FLOATS) -> bool:
     return (
         X.ndim == 2
-        and X.dtype in _FLOATS
+        and X.dtype in dtypes
         and X.dtype.isnative
         and X.flags.aligned
         and all(stride % X.itemsize == 0 for stride in X.strides)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vemfast.data import RowBlock, make_blocks
+from vemfast.data import IndexedBlock, RowBlock, make_blocks
 from vemfast.execution.threads import e_step
 from vemfast.inference import FitResult, fit, lookup
 from vemfast.inference.methods import METHODS
@@ -35,6 +35,7 @@ __all__ = [
     "check_twin",
 ]
 
+_ROWS = (RowBlock, IndexedBlock)  # what can be cut at any row
 DETERMINISTIC = ("mean-field", "em", "variational-em", "hard-em")
 
 
@@ -73,7 +74,7 @@ def check_stats_laws(model: Model, data: Any, rung: str = "em", rtol: float = 1e
         assert np.array_equal(sum_.buffer, whole.buffer), "adding zero statistics changes them"
     _same_stats(whole + whole, 2 * whole, 0.0, "s + s is not 2 s")
     rng = np.random.default_rng(0)
-    for block in (block for block in blocks if isinstance(block, RowBlock)):
+    for block in (block for block in blocks if isinstance(block, _ROWS)):
         own = model.e_step(prepared, block, step)
         for _ in range(3):
             cut = int(rng.integers(0, block.n + 1))
@@ -83,10 +84,10 @@ def check_stats_laws(model: Model, data: Any, rung: str = "em", rtol: float = 1e
             _same_stats(own - tail, head, rtol, "the whole less the tail is not the head", own)
             without = np.ones(block.n) if block.weights is None else block.weights.copy()
             without[cut:] = 0.0
-            weighted = model.e_step(prepared, RowBlock(block.X, without, block.offset), step)
+            weighted = model.e_step(prepared, block.with_weights(without), step)
             _same_stats(weighted, head, rtol, "a row of weight 0 is not a row left out", own)
         tripled = 3 * (np.ones(block.n) if block.weights is None else block.weights)
-        weighted = model.e_step(prepared, RowBlock(block.X, tripled, block.offset), step)
+        weighted = model.e_step(prepared, block.with_weights(tripled), step)
         _same_stats(weighted, 3 * own, rtol, "weights of 3 do not triple the statistics")
 
 
@@ -215,10 +216,10 @@ def _is_blocks(data: Any) -> bool:
 def _blocks(data: Any) -> list[Any]:
     if _is_blocks(data):
         return list(data)
-    return [data] if isinstance(data, RowBlock) else list(make_blocks(data))
+    return [data] if isinstance(data, _ROWS) else list(make_blocks(data))
 
 
-def _cut(data: Any, pieces: int) -> list[RowBlock]:
+def _cut(data: Any, pieces: int) -> list[Any]:
     (block,) = _blocks(data)
     return list(block.cut(pieces))
 

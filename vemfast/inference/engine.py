@@ -12,7 +12,7 @@ from functools import partial
 from threading import Event
 from typing import Any, cast
 
-from vemfast.data import RowBlock, make_blocks
+from vemfast.data import IndexedBlock, RowBlock, make_blocks
 from vemfast.errors import DegenerateWarning
 from vemfast.execution.threads import effective_n_jobs
 from vemfast.inference.batch import batch
@@ -103,7 +103,7 @@ class Control:
             total_weight,
             tol=self.tol,
             max_iter=self.max_iter,
-            rounding=rounding_of(getattr(getattr(blocks[0], "X", None), "dtype", None)),
+            rounding=rounding_of(getattr(blocks[0], "dtype", None)),
             **watch,
         )
 
@@ -203,7 +203,7 @@ def fit(
     Parameters
     ----------
     model : Model
-    data : array-like of shape (n, n_features), RowBlock, or list of blocks
+    data : array-like of shape (n, n_features), RowBlock, IndexedBlock, or list of blocks
         A list of blocks is used as it is: under the memoized and minibatch schedules each block is
         a batch.
     inference : {"gibbs", "mean-field", "em", "variational-em", "hard-em"}, default="em"
@@ -303,7 +303,7 @@ def _as_blocks(
 ) -> list[Any]:
     if isinstance(data, (list, tuple)) and data and hasattr(data[0], "total_weight"):
         return list(data)
-    whole = data if isinstance(data, RowBlock) else make_blocks(data)[0]
+    whole = data if isinstance(data, (RowBlock, IndexedBlock)) else make_blocks(data)[0]
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be >= 1; got {batch_size}")
     if schedule != "batch":

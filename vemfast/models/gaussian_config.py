@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from vemfast.models.weight_prior import POINT_RUNGS, why_no_mode
 from vemfast.stats import Layout, Params
 
 __all__ = ["COVARIANCE_TYPES", "GaussianConfig", "Prior", "Start"]
@@ -52,15 +53,8 @@ class Prior:
         if self.weight_type == "flat" or self.mean_precision <= 0 or not self.covariance_is_proper:
             why = "it needs proper priors of the weights, means and covariances; use 'em'"
             reasons |= dict.fromkeys(("gibbs", "mean-field"), why)
-        why = ""
-        if self.weight_type == "dirichlet_process":
-            why = "the weights of a Dirichlet process have no useful mode; use 'mean-field'"
-        elif self.weight_type == "dirichlet" and self.weight_concentration < 1:
-            why = (
-                f"a Dirichlet concentration of {self.weight_concentration:g} < 1 has no mode; "
-                "use 'mean-field', or a concentration >= 1"
-            )
-        return reasons | (dict.fromkeys(("em", "variational-em", "hard-em"), why) if why else {})
+        why = why_no_mode(self.weight_type, self.weight_concentration)
+        return reasons | (dict.fromkeys(POINT_RUNGS, why) if why else {})
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vemfast import _core
 from vemfast.data import RowBlock
 from vemfast.models.gaussian_config import GaussianConfig, Prior
+from vemfast.models.weight_prior import choose_weight_prior
 
 __all__ = ["Hyperparameters", "Scan", "configure", "scan"]
 
@@ -109,7 +110,14 @@ def configure(
         given.reg_covar,
     )
     is_point = parameter_rule == "point"
-    weight_type, concentration = _weight_prior(n_components, inference, is_point, given)
+    weight_type, concentration = choose_weight_prior(
+        n_components,
+        inference,
+        is_point,
+        given.equal_weights,
+        given.weight_concentration_prior_type,
+        given.weight_concentration_prior,
+    )
     mean_precision = _mean_precision(inference, is_point, given)
     proper = not is_point or not (
         given.covariance_prior is None and given.degrees_of_freedom_prior is None
@@ -132,36 +140,6 @@ def configure(
         data.column_scale,
         given.reg_covar,
     )
-
-
-def _weight_prior(
-    n_components: int, inference: str, is_point: bool, given: Hyperparameters
-) -> tuple[str, float]:
-    value = given.weight_concentration_prior
-    if given.equal_weights:
-        if value is not None:
-            raise ValueError(
-                "weight_concentration_prior has no effect with equal_weights=True; give one of them"
-            )
-        return "equal", 1.0
-    if value is not None and not value > 0:
-        raise ValueError(f"weight_concentration_prior must be > 0; got {value!r}")
-    kind = given.weight_concentration_prior_type
-    if not is_point:
-        return kind, 1.0 / n_components if value is None else float(value)
-    if kind == "dirichlet_process":
-        raise ValueError(
-            "weight_concentration_prior_type='dirichlet_process' has no useful mode, so "
-            f"inference={inference!r} does not take it; use inference='mean-field'"
-        )
-    if value is None:
-        return "flat", 1.0
-    if value < 1:
-        raise ValueError(
-            f"weight_concentration_prior={value!r} < 1 has no mode, so inference={inference!r} "
-            "does not take it; use a value >= 1, or inference='mean-field'"
-        )
-    return "dirichlet", float(value)
 
 
 def _mean_precision(inference: str, is_point: bool, given: Hyperparameters) -> float:
