@@ -95,7 +95,11 @@ def rates(threads: int) -> dict[str, float]:
 
 
 def describe(threads: int, packages: Sequence[str] = PACKAGES) -> dict[str, Any]:
-    """Return what the tables need to be read: one record."""
+    """Return what the tables need to be read: one record.
+
+    The system's full name stays out: it can name the machine, and says nothing about speed.
+    """
+    system = f"{platform.system()} {platform.machine()}"
     return {
         "section": "machine",
         "time": time(),
@@ -103,7 +107,7 @@ def describe(threads: int, packages: Sequence[str] = PACKAGES) -> dict[str, Any]
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],
         "vectors": widest_vectors(),
-        "system": platform.platform(),
+        "system": system,
         "python": platform.python_version(),
         "versions": {name: version(name) for name in packages},
         "blas": sorted(
@@ -111,7 +115,7 @@ def describe(threads: int, packages: Sequence[str] = PACKAGES) -> dict[str, Any]
             for pool in threadpool_info()
             if pool.get("user_api") == "blas"
         ),
-        "vemfast": build_info(),
+        "vemfast": {**build_info(), "platform": system},
         "threads": threads,
         "gflops": rates(threads),
     }
