@@ -33,6 +33,8 @@ def test_what_is_loaded_is_the_same_to_the_bit(tmp_path, covariance_type, method
     for call in ("predict", "predict_proba", "score_samples"):
         np.testing.assert_array_equal(getattr(estimator, call)(X), getattr(loaded, call)(X))
     assert loaded.means_.flags.writeable
+    for name in ("covariances_", "precisions_", "precisions_cholesky_"):
+        assert type(getattr(estimator, name)) is type(getattr(loaded, name)) is np.ndarray
     assert loaded.fit(X).converged_ in (True, False)
 
 

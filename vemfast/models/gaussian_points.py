@@ -99,7 +99,7 @@ def attributes(model: GaussianMixture, params: Params) -> dict[str, Any]:
         freedom = params["degrees_of_freedom"]
         scale = params["scale"]
         extra = scale.ndim - freedom.ndim
-        covariances = scale / freedom.reshape(freedom.shape + (1,) * extra)
+        covariances = np.asarray(scale / freedom.reshape(freedom.shape + (1,) * extra))
         concentration = params["concentration"]
         sticks = concentration.ndim == 2
         out["weight_concentration_"] = tuple(concentration) if sticks else concentration
@@ -120,7 +120,7 @@ def attributes(model: GaussianMixture, params: Params) -> dict[str, Any]:
         out["precisions_"] = out["precisions_cholesky_"] @ factors
     else:
         out["precisions_cholesky_"] = factors
-        out["precisions_"] = factors**2
+        out["precisions_"] = np.asarray(factors**2)
     return out
 
 
