@@ -3,6 +3,7 @@
 #include <array>
 #include <string_view>
 
+#include "bindings/arguments.hpp"
 #include "bindings/bind.hpp"
 #include "bindings/native_call.hpp"
 #include "models/gaussian_mixture.hpp"
@@ -20,58 +21,11 @@ using models::Kind;
 using models::ParameterRule;
 using models::ScoreTable;
 
-using Vector = py::array_t<double, py::array::c_style>;
-
-template <class Enum, std::size_t N>
-Enum parse(const char* what, std::string_view name, const std::array<std::string_view, N>& names) {
-    for (std::size_t i = 0; i < N; ++i) {
-        if (names[i] == name)
-            return static_cast<Enum>(i);
-    }
-    require(false, "unknown ", what, " '", std::string(name), "'");
-    return Enum{};
-}
-
 Covariance parse_covariance(std::string_view name) {
     constexpr std::array<std::string_view, 5> kNames{"full", "tied", "diag", "spherical",
                                                      "tied-spherical"};
     return parse<Covariance>("covariance type", name, kNames);
 }
-
-detail::WeightPrior parse_weights(std::string_view name) {
-    constexpr std::array<std::string_view, 4> kNames{"flat", "dirichlet", "dirichlet_process",
-                                                     "equal"};
-    return parse<detail::WeightPrior>("weight prior", name, kNames);
-}
-
-LocalRule parse_local_rule(std::string_view name) {
-    constexpr std::array<std::string_view, 5> kNames{"exact", "hard", "sampled", "labels",
-                                                     "random"};
-    return parse<LocalRule>("local rule", name, kNames);
-}
-
-ParameterRule parse_parameter_rule(std::string_view name) {
-    constexpr std::array<std::string_view, 3> kNames{"point", "posterior", "sampled"};
-    return parse<ParameterRule>("parameter rule", name, kNames);
-}
-
-Kind parse_kind(std::string_view name) {
-    constexpr std::array<std::string_view, 2> kNames{"point", "posterior"};
-    return parse<Kind>("kind of parameters", name, kNames);
-}
-
-std::vector<double> to_vector(const Vector& array) {
-    return {array.data(), array.data() + array.size()};
-}
-
-const double* sized(const Vector& array, std::size_t size, const char* what) {
-    require(static_cast<std::size_t>(array.size()) == size, what, " has ", array.size(),
-            " numbers where the model has ", size);
-    return array.data();
-}
-
-using OptionalVector = std::optional<Vector>;
-using OptionalLabels = std::optional<py::array_t<std::int32_t, py::array::c_style>>;
 
 // A view of the rows; `X`, `weights` and `labels` must outlive it.
 detail::RowsView rows_view(const py::array& X, const OptionalVector& weights,
@@ -97,11 +51,8 @@ detail::RowsView rows_view(const py::array& X, const OptionalVector& weights,
     rows.offset = offset;
     if (weights)
         rows.weights = sized(*weights, rows.n_rows, "weights");
-    if (labels) {
-        require(static_cast<std::size_t>(labels->size()) == rows.n_rows, "labels has ",
-                labels->size(), " entries for ", rows.n_rows, " rows");
-        rows.labels = labels->data();
-    }
+    if (labels)
+        rows.labels = sized_labels(*labels, rows.n_rows);
     return rows;
 }
 
@@ -138,12 +89,8 @@ Vector e_step(const ScoreTable& table, std::string_view statistics, const py::ar
     const auto local_rule = parse_local_rule(rule);
     const auto rows = rows_view(X, weights, labels, offset, table.n_features());
     const std::size_t K = table.n_components();
-    if (local_rule == LocalRule::labels) {
-        require(rows.labels != nullptr, "the rule 'labels' needs labels");
-        for (std::size_t n = 0; n < rows.n_rows; ++n)
-            require(rows.labels[n] >= 0 && static_cast<std::size_t>(rows.labels[n]) < K, "label ",
-                    rows.labels[n], " at row ", n, " is not in 0..", K - 1);
-    }
+    if (local_rule == LocalRule::labels)
+        check_labels(rows.labels, rows.n_rows, K);
     Vector stats(static_cast<py::ssize_t>(detail::stats_layout(kind, K, table.n_features()).size));
     double* out = stats.mutable_data();
     call_native([&](const Poll& poll) {

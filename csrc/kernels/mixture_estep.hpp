@@ -176,31 +176,12 @@ inline std::size_t strip_rows(std::size_t K) {
 template <class T>
 static TileBound local_step(const MixtureTask<T>& task, const TileWorkspace<T>& space,
                             std::size_t r, std::size_t row, std::size_t n_strip, std::size_t n) {
-    const std::size_t K = task.scores.n_components;
-    const std::uint64_t global_row = task.rows.offset + row + r;
-    const bool needs_scores = task.rule == LocalRule::exact || task.rule == LocalRule::hard ||
-                              task.rule == LocalRule::sampled;
     T* s = space.s + r;
-    if (needs_scores)
+    if (needs_scores(task.rule))
         score<T>(task.scores, space.x + r, space.ld, n_strip, space.spare + r, s);
-    switch (task.rule) {
-        case LocalRule::exact:
-            return local_exact<T>(s, space.ld, K, space.w + r, n_strip, nullptr);
-        case LocalRule::hard:
-            return local_hard<T>(s, space.ld, K, space.w + r, n_strip, space.labels + r);
-        case LocalRule::sampled:
-            return local_sampled<T>(s, space.ld, K, space.w + r, n_strip, task.seed, task.iteration,
-                                    global_row, space.labels + r);
-        case LocalRule::labels:
-            for (std::size_t i = r; i < at_most(n, r + n_strip); ++i)
-                space.labels[i] = task.rows.labels[row + i];
-            return {};
-        case LocalRule::random:
-            local_random<T>(s, space.ld, K, space.w + r, at_most(n_strip, n > r ? n - r : 0),
-                            n_strip, task.seed, global_row);
-            return {};
-    }
-    return {};
+    const LocalStep step{task.rule, task.rows.labels, task.rows.offset, task.seed, task.iteration};
+    return apply_rule<T>(step, s, space.ld, task.scores.n_components, space.w + r, row + r,
+                         at_most(n_strip, n > r ? n - r : 0), n_strip, space.labels + r);
 }
 
 // Adds the statistics of rows [first, first + n_rows) to `stats` (layout as in task.hpp).
@@ -226,8 +207,7 @@ static void mixture_estep(const MixtureTask<T>& task, std::size_t first, std::si
             bound.entropy += part.entropy;
         }
         append_squares<T>(task.statistics, space.x, space.ld, D, n_padded);
-        const bool by_label = task.rule != LocalRule::exact && task.rule != LocalRule::random;
-        if (by_label)
+        if (gives_labels(task.rule))
             accumulate_labels<T>(task, space, n, features, layout, stats);
         else
             accumulate<T>(task.statistics, space.s, space.x, space.ld, 0, K, D, n_padded,

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "../kernels/task.hpp"
 #include "../math/exp.hpp"
 #include "../math/log.hpp"
 #include "../math/philox.hpp"
@@ -14,6 +15,8 @@
 
 namespace vemfast::VEMFAST_LEVEL {
 namespace {
+
+using namespace vemfast::detail;  // plain data only
 
 // Vectors in one cache line of rows.
 constexpr int kLineVectors = 64 / kVectorBytes;
@@ -240,6 +243,48 @@ static void local_random(T* s, std::size_t ld, std::size_t K, const T* w, std::s
         for (std::size_t k = 0; k < K; ++k)
             s[k * ld + n] = 0;
     }
+}
+
+// What the local step of a tile is told beside the scores.
+struct LocalStep {
+    LocalRule rule;
+    const std::int32_t* given_labels;  // of the view's rows, for LocalRule::labels
+    std::uint64_t offset;              // global index of the view's first row
+    std::uint64_t seed;
+    std::uint32_t iteration;
+};
+
+inline bool needs_scores(LocalRule rule) {
+    return rule == LocalRule::exact || rule == LocalRule::hard || rule == LocalRule::sampled;
+}
+
+// Whether the rule leaves one label a row; otherwise responsibilities, in the scores' place.
+inline bool gives_labels(LocalRule rule) {
+    return rule != LocalRule::exact && rule != LocalRule::random;
+}
+
+// The local step of rows [row, row + n_rows) of the view, padded to n_padded with weight zero.
+template <class T>
+static TileBound apply_rule(const LocalStep& step, T* s, std::size_t ld, std::size_t K, const T* w,
+                            std::size_t row, std::size_t n_rows, std::size_t n_padded,
+                            std::int32_t* labels) {
+    switch (step.rule) {
+        case LocalRule::exact:
+            return local_exact<T>(s, ld, K, w, n_padded, nullptr);
+        case LocalRule::hard:
+            return local_hard<T>(s, ld, K, w, n_padded, labels);
+        case LocalRule::sampled:
+            return local_sampled<T>(s, ld, K, w, n_padded, step.seed, step.iteration,
+                                    step.offset + row, labels);
+        case LocalRule::labels:
+            for (std::size_t n = 0; n < n_rows; ++n)
+                labels[n] = step.given_labels[row + n];
+            return {};
+        case LocalRule::random:
+            local_random<T>(s, ld, K, w, n_rows, n_padded, step.seed, step.offset + row);
+            return {};
+    }
+    return {};
 }
 
 }  // namespace

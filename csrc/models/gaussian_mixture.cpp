@@ -5,9 +5,8 @@
 #include <memory>
 #include <utility>
 
-#include "exec/memory.hpp"
-#include "exec/parallel.hpp"
 #include "isa/dispatch.hpp"
+#include "models/row_pass.hpp"
 #include "vemfast/random.hpp"
 
 namespace vemfast::models {
@@ -267,78 +266,49 @@ detail::BlockShape block_shape(std::size_t n_features, std::size_t n_components,
 
 namespace {
 
-// One workspace for each slot, allocated by the thread that uses it.
-class Workspaces {
-  public:
-    Workspaces(int slots, std::size_t bytes)
-        : bytes_(bytes), memory_(static_cast<std::size_t>(slots)) {}
-    void* of(int slot) {
-        auto& memory = memory_[static_cast<std::size_t>(slot)];
-        if (!memory)
-            memory = exec::allocate(bytes_);
-        return memory.get();
-    }
-
-  private:
-    std::size_t bytes_;
-    std::vector<exec::Memory> memory_;
-};
-
-struct Plan {
-    detail::BlockShape shape;
-    std::size_t tile_rows;  // no larger than the data
-    std::int64_t n_leaves;
-};
-
-template <class T>
-Plan plan_for(const ScoreTable& table, const detail::RowsView& rows) {
-    Plan plan{};
-    plan.shape = block_shape(table.n_features(), table.n_components(), sizeof(T) == 4);
-    plan.tile_rows = std::min(plan.shape.tile_rows, rows.n_rows);
-    plan.n_leaves =
-        static_cast<std::int64_t>((rows.n_rows + plan.shape.leaf_rows - 1) / plan.shape.leaf_rows);
-    return plan;
-}
-
 // The widest tile that any covariance type asks for.
 std::size_t tile_features(std::size_t n_features) {
     return 2 * n_features + 1;
+}
+
+struct Plan {
+    RowPass pass;
+    std::size_t tile_rows;  // no larger than the data
+};
+
+template <class T>
+Plan plan_for(const ScoreTable& table, const detail::RowsView& rows, int n_threads) {
+    const detail::BlockShape shape =
+        block_shape(table.n_features(), table.n_components(), sizeof(T) == 4);
+    const std::size_t tile_rows = std::min(shape.tile_rows, rows.n_rows);
+    const std::size_t bytes = entry<T>().workspace_bytes(
+        tile_rows, tile_features(table.n_features()), table.n_components());
+    return {{rows.n_rows, shape.leaf_rows, bytes, n_threads}, tile_rows};
 }
 
 template <class T>
 void run_e_step(const ScoreTable& table, Covariance statistics, const detail::RowsView& rows,
                 detail::LocalRule rule, std::uint64_t seed, std::uint32_t iteration, int n_threads,
                 const Poll& poll, double* stats) {
-    const std::size_t K = table.n_components();
-    const std::size_t D = table.n_features();
-    const Plan plan = plan_for<T>(table, rows);
+    const Plan plan = plan_for<T>(table, rows, n_threads);
     const detail::MixtureTask<T> task{rows, table.view<T>(), statistics, rule, seed, iteration};
-    Workspaces workspaces(exec::n_slots(plan.n_leaves, n_threads),
-                          entry<T>().workspace_bytes(plan.tile_rows, tile_features(D), K));
-    const auto leaf = [&](std::int64_t index, int slot, double* out) {
-        const std::size_t first = static_cast<std::size_t>(index) * plan.shape.leaf_rows;
-        const std::size_t n = std::min(plan.shape.leaf_rows, rows.n_rows - first);
-        entry<T>().estep(task, first, n, plan.tile_rows, workspaces.of(slot), out);
+    const std::size_t size =
+        detail::stats_layout(statistics, table.n_components(), table.n_features()).size;
+    const auto add = [&](std::size_t first, std::size_t n, void* memory, double* out) {
+        entry<T>().estep(task, first, n, plan.tile_rows, memory, out);
     };
-    const auto size = static_cast<std::int64_t>(detail::stats_layout(statistics, K, D).size);
-    exec::map_reduce(plan.n_leaves, size, n_threads, poll, leaf, stats);
+    sum_over_rows(plan.pass, size, poll, add, stats);
 }
 
 template <class T>
 void run_assign(const ScoreTable& table, const detail::RowsView& rows,
                 const detail::AssignOutputs& out, int n_threads, const Poll& poll) {
-    const Plan plan = plan_for<T>(table, rows);
+    const Plan plan = plan_for<T>(table, rows, n_threads);
     detail::MixtureTask<T> task{};
     task.rows = rows;
     task.scores = table.view<T>();
-    Workspaces workspaces(
-        exec::n_slots(plan.n_leaves, n_threads),
-        entry<T>().workspace_bytes(plan.tile_rows, tile_features(table.n_features()),
-                                   table.n_components()));
-    exec::parallel_for(plan.n_leaves, n_threads, poll, [&](std::int64_t index, int slot) {
-        const std::size_t first = static_cast<std::size_t>(index) * plan.shape.leaf_rows;
-        const std::size_t n = std::min(plan.shape.leaf_rows, rows.n_rows - first);
-        entry<T>().assign(task, first, n, plan.tile_rows, workspaces.of(slot), out);
+    for_each_leaf(plan.pass, poll, [&](std::size_t first, std::size_t n, void* memory) {
+        entry<T>().assign(task, first, n, plan.tile_rows, memory, out);
     });
 }
 

@@ -15,13 +15,11 @@
 #include "families/dirichlet.hpp"
 #include "families/gaussian.hpp"
 #include "kernels/task.hpp"
+#include "models/rules.hpp"
 #include "vemfast/poll.hpp"
 #include "vemfast/version.hpp"
 
 namespace vemfast::models {
-
-enum class Kind : int { point, posterior };
-enum class ParameterRule : int { point, posterior, sampled };
 
 // What a kernel scores rows with: made from parameters in O(K), in both precisions.
 class VEMFAST_API ScoreTable {

@@ -1,0 +1,79 @@
+// What the bindings of the mixtures take: arrays of doubles and labels, and choices by name.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bindings/bind.hpp"
+#include "families/dirichlet.hpp"
+#include "kernels/task.hpp"
+#include "models/rules.hpp"
+#include "vemfast/require.hpp"
+
+namespace vemfast::bindings {
+
+using Vector = py::array_t<double, py::array::c_style>;
+using OptionalVector = std::optional<Vector>;
+using Labels = py::array_t<std::int32_t, py::array::c_style>;
+using OptionalLabels = std::optional<Labels>;
+
+template <class Enum, std::size_t N>
+Enum parse(const char* what, std::string_view name, const std::array<std::string_view, N>& names) {
+    for (std::size_t i = 0; i < N; ++i) {
+        if (names[i] == name)
+            return static_cast<Enum>(i);
+    }
+    require(false, "unknown ", what, " '", std::string(name), "'");
+    return Enum{};
+}
+
+inline detail::WeightPrior parse_weights(std::string_view name) {
+    constexpr std::array<std::string_view, 4> kNames{"flat", "dirichlet", "dirichlet_process",
+                                                     "equal"};
+    return parse<detail::WeightPrior>("weight prior", name, kNames);
+}
+
+inline detail::LocalRule parse_local_rule(std::string_view name) {
+    constexpr std::array<std::string_view, 5> kNames{"exact", "hard", "sampled", "labels",
+                                                     "random"};
+    return parse<detail::LocalRule>("local rule", name, kNames);
+}
+
+inline models::ParameterRule parse_parameter_rule(std::string_view name) {
+    constexpr std::array<std::string_view, 3> kNames{"point", "posterior", "sampled"};
+    return parse<models::ParameterRule>("parameter rule", name, kNames);
+}
+
+inline models::Kind parse_kind(std::string_view name) {
+    constexpr std::array<std::string_view, 2> kNames{"point", "posterior"};
+    return parse<models::Kind>("kind of parameters", name, kNames);
+}
+
+inline std::vector<double> to_vector(const Vector& array) {
+    return {array.data(), array.data() + array.size()};
+}
+
+inline const double* sized(const Vector& array, std::size_t size, const char* what) {
+    require(static_cast<std::size_t>(array.size()) == size, what, " has ", array.size(),
+            " numbers where the model has ", size);
+    return array.data();
+}
+
+inline const std::int32_t* sized_labels(const Labels& labels, std::size_t n_rows) {
+    require(static_cast<std::size_t>(labels.size()) == n_rows, "labels has ", labels.size(),
+            " entries for ", n_rows, " rows");
+    return labels.data();
+}
+
+inline void check_labels(const std::int32_t* labels, std::size_t n_rows, std::size_t K) {
+    require(labels != nullptr, "the rule 'labels' needs labels");
+    for (std::size_t n = 0; n < n_rows; ++n)
+        require(labels[n] >= 0 && static_cast<std::size_t>(labels[n]) < K, "label ", labels[n],
+                " at row ", n, " is not in 0..", K - 1);
+}
+
+}  // namespace vemfast::bindings
