@@ -132,7 +132,7 @@ class SparseRows(NamedTuple):
 class IndexedBlock:
     """Independent rows of bits, counts or codes, for the families that index a table by them.
 
-    `vemfast.models.discrete_setup.as_indexed` makes the storage out of what users have.
+    `vemfast.models.discrete_rows.RowReader` makes the storage out of what users have.
 
     Parameters
     ----------

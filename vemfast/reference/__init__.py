@@ -7,6 +7,7 @@ estimator.
 """
 
 from vemfast.reference.configure import configure
+from vemfast.reference.discrete_mixture import DiscreteMixture
 from vemfast.reference.gaussian_mixture import GaussianMixture
 
-__all__ = ["GaussianMixture", "configure"]
+__all__ = ["DiscreteMixture", "GaussianMixture", "configure"]

@@ -18,6 +18,7 @@ from vemfast.models.gaussian_config import GaussianConfig
 from vemfast.reference.gaussian import Gaussian, NormalWishart, ScoreTable
 from vemfast.reference.gaussian_axis import AxisGaussian
 from vemfast.reference.gaussian_matrix import MatrixGaussian
+from vemfast.reference.labels import exact, hard, sampled
 from vemfast.reference.random import (
     PARAMETER_STREAM,
     ROW_STREAM,
@@ -89,11 +90,11 @@ class GaussianMixture(Model):
         for X, w, rows in self._chunks(block):
             scores = self._scores(X, prepared)
             if step.local_rule == "sampled":
-                bound, entropy, r = _sampled(
+                bound, entropy, r = sampled(
                     scores, uniform(step.seed, step.iteration, rows, ROW_STREAM)
                 )
             else:
-                bound, entropy, r = _hard(scores) if step.local_rule == "hard" else _exact(scores)
+                bound, entropy, r = hard(scores) if step.local_rule == "hard" else exact(scores)
             self._add(stats, X, r * w[:, None])
             stats.local_bound += float(w @ bound)
             stats.entropy += float(w @ entropy)
@@ -169,12 +170,12 @@ class GaussianMixture(Model):
         else:
             log_weights = np.log(self.weights.mean(params["concentration"]))
             scores = log_weights + self.components.predictive(rows, self._posterior_of(params))
-        return _exact(scores)[0]
+        return exact(scores)[0]
 
     def responsibilities(self, params: Params, X: ArrayLike) -> Array:
         """Return the E-step's q(z) of rows, shape (n, n_components)."""
         rows = np.asarray(X, dtype=np.float64) - self.config.origin
-        return _exact(self._scores(rows, self.prepare(params)))[2]
+        return exact(self._scores(rows, self.prepare(params)))[2]
 
     # ---- starts ------------------------------------------------------------------------------
 
@@ -187,7 +188,7 @@ class GaussianMixture(Model):
         for block in blocks:
             for X, w, _ in self._chunks(block):
                 nearness = X / unit @ centres.T - 0.5 * np.einsum("kd,kd->k", centres, centres)
-                self._add(stats, X, _hard(nearness)[2] * w[:, None])
+                self._add(stats, X, hard(nearness)[2] * w[:, None])
         return self.update(None, stats, step)
 
     def from_responsibilities(
@@ -248,39 +249,3 @@ class GaussianMixture(Model):
         covariance = wide.get(self.config.covariance_type, scale.mean(keepdims=True))
         groups = np.broadcast_to(covariance, (self.components.groups, *covariance.shape))
         return self._point(np.full(K, 1.0 / K), np.zeros((K, D)), groups)
-
-
-def _exact(scores: Array) -> tuple[Array, Array, Array]:
-    """Return log Σ_k e^{s_k}, the entropy and the responsibilities of each row."""
-    top = scores.max(axis=1, keepdims=True)
-    lost = np.isneginf(top[:, 0])
-    if lost.any():  # no component reaches the row: -inf, and no preference
-        scores = np.where(lost[:, None], 0.0, scores)
-        top[lost] = 0.0
-    r = np.exp(scores - top)
-    total = r.sum(axis=1, keepdims=True)
-    r /= total
-    log_total = top + np.log(total)
-    log_r = np.where(r > 0, scores - log_total, 0.0)
-    entropy = -np.einsum("nk,nk->n", r, log_r)
-    bound = log_total[:, 0]
-    bound[lost] = -np.inf
-    return bound, entropy, r
-
-
-def _hard(scores: Array) -> tuple[Array, Array, Array]:
-    """Return the best score, no entropy, and the best component of each row; ties: the lowest."""
-    rows, best = np.arange(len(scores)), scores.argmax(axis=1)
-    r = np.zeros_like(scores)
-    r[rows, best] = 1.0
-    return scores[rows, best], np.zeros(len(scores)), r
-
-
-def _sampled(scores: Array, u: Array) -> tuple[Array, Array, Array]:
-    """Return log Σ_k e^{s_k}, no entropy, and a drawn component of each row."""
-    bound, _, p = _exact(scores)
-    cumulative = p.cumsum(axis=1)
-    drawn = (cumulative <= u[:, None] * cumulative[:, -1:]).sum(axis=1)
-    r = np.zeros_like(scores)
-    r[np.arange(len(scores)), drawn] = 1.0
-    return bound, np.zeros(len(scores)), r
