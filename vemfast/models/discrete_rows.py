@@ -161,13 +161,13 @@ class RowReader:
             return np.zeros(part.shape, dtype=bool)
         bad = ~np.isfinite(part)
         if not bad.any():
-            return bad
+            return np.asarray(bad)
         missing = np.isnan(part)
         refused = bad & ~missing if self.marginalize else bad
         if refused.any():
             row, column = _first(refused)
             raise _not_finite(part[row, column], first + row, column)
-        return missing
+        return np.asarray(missing)
 
     def _check(self, part: NDArray[Any], first: int) -> None:
         """Raise for a number that is not of the family."""

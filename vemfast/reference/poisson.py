@@ -60,7 +60,7 @@ class Poisson(Discrete):
     def sample_component(self, q: Posterior, stream: Stream) -> Array:
         shape, rate = q
         logs = np.array([stream.log_gamma_draw(a) for a in shape])
-        return np.maximum(np.exp(logs) / rate, 1e-300)
+        return np.asarray(np.maximum(np.exp(logs) / rate, 1e-300))
 
     def nothing(self) -> Array:
         return np.ones(self.F)
@@ -68,7 +68,7 @@ class Poisson(Discrete):
     def base_measure(self, Z: Any) -> Array:
         counts = Z[:, : self.F]
         if not scipy.sparse.issparse(counts):
-            return -_log_factorial(counts).sum(axis=1)
+            return np.asarray(-_log_factorial(counts).sum(axis=1))
         logs = scipy.sparse.csr_array(counts)
         logs.data = _log_factorial(logs.data)
         return -np.asarray(logs.sum(axis=1)).ravel()
