@@ -7,8 +7,9 @@ the row and not on the cut. A `RowBlock` may be cut anywhere, a `SequenceBlock` 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +22,8 @@ __all__ = [
     "SequenceBlock",
     "SparseRows",
     "as_rows",
+    "cuts",
+    "distinct",
     "make_blocks",
 ]
 
@@ -85,16 +88,41 @@ class RowBlock:
         weights = None if self.weights is None else self.weights[start:stop]
         return RowBlock(self.X[start:stop], weights, self.offset + start)
 
+    @property
+    def n_features(self) -> int:
+        """Number of columns."""
+        return int(self.X.shape[1])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the rows."""
+        return self.X.nbytes
+
     def with_weights(self, weights: NDArray[np.float64] | None) -> RowBlock:
         """Return the same rows with other weights."""
         return RowBlock(self.X, weights, self.offset)
+
+    def parts(self, leaf_rows: int = 1) -> Iterator[RowBlock]:
+        """Yield the rows in blocks of about a million numbers, as `StreamBlock.parts` does."""
+        rows = leaf_rows * max((1 << 20) // (leaf_rows * self.n_features), 1)
+        for start in range(0, self.n, rows):
+            yield self.slice(start, start + rows)
+
+    def take(self, rows: NDArray[np.integer[Any]]) -> RowBlock:
+        """Return a copy of the rows with these numbers, counted within the block."""
+        return RowBlock(self.X[rows], None if self.weights is None else self.weights[rows])
+
+    @staticmethod
+    def joined(blocks: Sequence[RowBlock]) -> RowBlock:
+        """Return a copy of the rows of all blocks, one after another, without weights."""
+        return RowBlock(np.concatenate([block.X for block in blocks]))
 
     def cut(self, n_blocks: int, align: int = 1) -> list[RowBlock]:
         """Return nearly equal parts that start at multiples of `align` rows of this block.
 
         Fewer than `n_blocks` where there are not enough rows; parts without weight are left out.
         """
-        parts = [self.slice(*ends) for ends in _cuts(self.n, n_blocks, align)]
+        parts = [self.slice(*ends) for ends in cuts(self.n, n_blocks, align)]
         return [part for part in parts if part.total_weight > 0]
 
     def distinct_rows(self, enough: int) -> int:
@@ -102,7 +130,7 @@ class RowBlock:
 
         Costs next to nothing where rows differ: it looks no further than it must.
         """
-        return _distinct(self, enough)
+        return distinct([self], enough)
 
     def keys(self) -> list[Any]:
         """Return the rows as values that are equal where the rows are."""
@@ -186,6 +214,15 @@ class IndexedBlock:
         self.total_weight = float(self.n) if weights is None else float(weights.sum())
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of the rows."""
+        rows = self.rows
+        if not isinstance(rows, SparseRows):
+            return rows.nbytes
+        entry = rows.indices.itemsize + (0 if rows.values is None else rows.values.itemsize)
+        return int(rows.indptr[-1] - rows.indptr[0]) * entry + rows.indptr.nbytes
+
+    @property
     def is_sparse(self) -> bool:
         """Whether rows are stored as SparseRows."""
         return isinstance(self.rows, SparseRows)
@@ -211,14 +248,57 @@ class IndexedBlock:
         same._fill(same.rows, _as_weights(weights, self.n, "rows"), self.offset)
         return same
 
+    def parts(self, leaf_rows: int = 1) -> Iterator[IndexedBlock]:
+        """Yield the rows in blocks of about a million numbers, as `StreamBlock.parts` does."""
+        rows = leaf_rows * max((1 << 20) // (leaf_rows * self.n_features), 1)
+        for start in range(0, self.n, rows):
+            yield self.slice(start, start + rows)
+
+    def take(self, rows: NDArray[np.integer[Any]]) -> IndexedBlock:
+        """Return a copy of the rows with these numbers, counted within the block."""
+        weights = None if self.weights is None else self.weights[rows]
+        own = self.rows
+        if not isinstance(own, SparseRows):
+            return IndexedBlock(own[rows], weights, dtype=self.dtype)
+        starts, lengths = own.indptr[rows], own.indptr[rows + 1] - own.indptr[rows]
+        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        entries = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], lengths)
+        values = None if own.values is None else own.values[entries]
+        sparse = SparseRows(indptr, own.indices[entries], values, own.n_features)
+        return IndexedBlock(sparse, weights, dtype=self.dtype)
+
+    @staticmethod
+    def joined(blocks: Sequence[IndexedBlock]) -> IndexedBlock:
+        """Return a copy of the rows of all blocks, one after another, without weights."""
+        dtype = blocks[0].dtype
+        if not blocks[0].is_sparse:
+            return IndexedBlock(np.concatenate([block.rows for block in blocks]), dtype=dtype)
+        sparse = [cast(SparseRows, block.rows) for block in blocks]
+        ends = [(int(rows.indptr[0]), int(rows.indptr[-1])) for rows in sparse]
+        lengths = np.concatenate([np.diff(rows.indptr) for rows in sparse])
+        values = None
+        if any(rows.values is not None for rows in sparse):
+            values = np.concatenate(
+                [
+                    np.ones(stop - start, dtype) if rows.values is None else rows.values[start:stop]
+                    for rows, (start, stop) in zip(sparse, ends, strict=True)
+                ]
+            )
+        indices = [
+            rows.indices[first:last] for rows, (first, last) in zip(sparse, ends, strict=True)
+        ]
+        indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        joined = SparseRows(indptr, np.concatenate(indices), values, sparse[0].n_features)
+        return IndexedBlock(joined, dtype=dtype)
+
     def cut(self, n_blocks: int, align: int = 1) -> list[IndexedBlock]:
         """Return nearly equal parts, as `RowBlock.cut` does."""
-        parts = [self.slice(*ends) for ends in _cuts(self.n, n_blocks, align)]
+        parts = [self.slice(*ends) for ends in cuts(self.n, n_blocks, align)]
         return [part for part in parts if part.total_weight > 0]
 
     def distinct_rows(self, enough: int) -> int:
         """Return the number of distinct rows of positive weight, counted up to `enough`."""
-        return _distinct(self, enough)
+        return distinct([self], enough)
 
     def keys(self) -> list[Any]:
         """Return the rows as values that are equal where the rows are."""
@@ -392,23 +472,28 @@ def make_blocks(
     return whole.cut(n_batches, align)
 
 
-def _cuts(n: int, n_blocks: int, align: int) -> list[tuple[int, int]]:
+def cuts(n: int, n_blocks: int, align: int) -> list[tuple[int, int]]:
     """Return the ends of at most `n_blocks` nearly equal parts of n rows."""
     units = -(-n // align)
     cuts = [align * (units * i // n_blocks) for i in range(n_blocks)] + [n]
     return [(start, stop) for start, stop in pairwise(cuts) if stop > start]
 
 
-def _distinct(block: RowBlock | IndexedBlock, enough: int) -> int:
+def distinct(blocks: Iterable[RowBlock | IndexedBlock], enough: int) -> int:
+    """Return the number of distinct rows of positive weight, counted up to `enough`."""
     seen: set[Any] = set()
-    first, size = 0, enough
-    while first < block.n and len(seen) < enough:
-        part = block.slice(first, first + size)
-        keys = part.keys()
-        if part.weights is not None:
-            keys = [key for key, w in zip(keys, part.weights, strict=True) if w > 0]
-        seen.update(keys)
-        first, size = first + size, min(2 * size, 1 << 16)
+    size = enough
+    for block in blocks:
+        first = 0
+        while first < block.n and len(seen) < enough:
+            part = block.slice(first, first + size)
+            keys = part.keys()
+            if part.weights is not None:
+                keys = [key for key, w in zip(keys, part.weights, strict=True) if w > 0]
+            seen.update(keys)
+            first, size = first + size, min(2 * size, 1 << 16)
+        if len(seen) >= enough:
+            break
     return min(len(seen), enough)
 
 

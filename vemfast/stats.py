@@ -7,16 +7,17 @@ and makes pickling or sending them to another process a copy of bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Layout", "Params", "Stats", "SumTree"]
+__all__ = ["Layout", "Params", "Stats", "SumTree", "fold"]
 
+_Term = TypeVar("_Term")
 _Shape = tuple[int, ...]
 _Slots = dict[str, tuple[slice, _Shape]]
 
@@ -262,3 +263,28 @@ class SumTree:
 def _pair_sum(below: list[Stats], position: int) -> Stats:
     left, *right = below[2 * position : 2 * position + 2]
     return left + right[0] if right else left
+
+
+def fold(terms: Iterable[_Term]) -> _Term:
+    """Add up terms as they come: the total of a `SumTree` of them, bit for bit.
+
+    Holds log2(n) sums at a time, so the terms may be as many as a stream has blocks.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    waiting: list[tuple[int, _Term]] = []  # nodes of the tree without their right siblings yet
+    for term in terms:
+        level, node = 0, term
+        while waiting and waiting[-1][0] == level:
+            node = waiting.pop()[1] + node  # type: ignore[operator]
+            level += 1
+        waiting.append((level, node))
+    if not waiting:
+        raise ValueError("a sum of statistics needs at least one term")
+    total = waiting.pop()[1]
+    while waiting:  # what has no sibling moves up as it is
+        total = waiting.pop()[1] + total  # type: ignore[operator]
+    return total

@@ -53,6 +53,10 @@ inline models::Kind parse_kind(std::string_view name) {
     return parse<models::Kind>("kind of parameters", name, kNames);
 }
 
+inline Vector to_array(const std::vector<double>& values) {
+    return Vector(static_cast<py::ssize_t>(values.size()), values.data());
+}
+
 inline std::vector<double> to_vector(const Vector& array) {
     return {array.data(), array.data() + array.size()};
 }

@@ -190,9 +190,8 @@ void bind_mixture(py::module_& m) {
              })
         .def("precision_factors",
              [](const GaussianMixture& model, const Vector& params) {
-                 const std::vector<double> factors = model.precision_factors(
-                     sized(params, model.params_size(Kind::point), "params"));
-                 return Vector(static_cast<py::ssize_t>(factors.size()), factors.data());
+                 return to_array(model.precision_factors(
+                     sized(params, model.params_size(Kind::point), "params")));
              })
         .def("at_edge", [](const GaussianMixture& model, const Vector& params) {
             return model.at_edge(sized(params, model.params_size(Kind::point), "params"));
@@ -240,6 +239,36 @@ void bind_mixture(py::module_& m) {
             return models::scan_rows(rows, n_threads, poll, mean_data, variance_data);
         });
         return py::make_tuple(scan.bad_row, scan.largest, scan.largest_row, mean, variance);
+    });
+    m.attr("scan_leaf_rows") = models::scan_leaf_rows();
+    m.def("scan_sums", [](const py::array& X, const OptionalVector& weights, const Vector& centre,
+                          int n_threads) {
+        const auto D = static_cast<std::size_t>(centre.size());
+        const auto rows = rows_view(X, weights, std::nullopt, 0, D);
+        const double* about = centre.data();
+        return to_array(call_native(
+            [&](const Poll& poll) { return models::scan_sums(rows, about, n_threads, poll); }));
+    });
+    m.def("scan_mean", [](const Vector& first) {
+        Vector mean((first.size() - 1) / 2);
+        models::scan_mean(to_vector(first), mean.mutable_data());
+        return mean;
+    });
+    // Mean and variance from the mean of the first pass and the sums about it.
+    m.def("scan_moments", [](const Vector& second, const Vector& centre) {
+        Vector mean(centre.size(), centre.data());
+        Vector variance(centre.size());
+        sized(second, 1 + 2 * static_cast<std::size_t>(centre.size()), "the sums");
+        models::scan_moments(to_vector(second), mean.mutable_data(), variance.mutable_data());
+        return py::make_tuple(mean, variance);
+    });
+    m.def("find_extremes", [](const py::array& X, const Vector& centre) {
+        const auto D = static_cast<std::size_t>(centre.size());
+        const auto rows = rows_view(X, std::nullopt, std::nullopt, 0, D);
+        const double* about = centre.data();
+        const models::RowScan scan =
+            call_native([&](const Poll&) { return models::find_extremes(rows, about); });
+        return py::make_tuple(scan.bad_row, scan.largest, scan.largest_row);
     });
 }
 

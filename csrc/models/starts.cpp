@@ -87,29 +87,49 @@ bool all_finite(const std::vector<double>& values) {
 
 }  // namespace
 
-RowScan scan_rows(const detail::RowsView& rows, int n_threads, const Poll& poll, double* mean,
-                  double* variance) {
-    const std::size_t D = rows.n_features;
-    RowScan scan;
-    std::fill(mean, mean + D, 0.0);
-    const std::vector<double> first = scan_pass(rows, n_threads, poll, mean);
+std::size_t scan_leaf_rows() {
+    return kScanRows;
+}
+
+std::vector<double> scan_sums(const detail::RowsView& rows, const double* centre, int n_threads,
+                              const Poll& poll) {
+    return scan_pass(rows, n_threads, poll, centre);
+}
+
+void scan_mean(const std::vector<double>& first, double* mean) {
+    const std::size_t D = (first.size() - 1) / 2;
     for (std::size_t i = 0; i < D; ++i)
         mean[i] = first[1 + i] / first[0];
+}
+
+void scan_moments(const std::vector<double>& second, double* mean, double* variance) {
+    const std::size_t D = (second.size() - 1) / 2;
+    for (std::size_t i = 0; i < D; ++i) {
+        const double correction = second[1 + i] / second[0];
+        mean[i] += correction;
+        variance[i] = std::max(second[1 + D + i] / second[0] - correction * correction, 0.0);
+    }
+}
+
+RowScan find_extremes(const detail::RowsView& rows, const double* centre) {
+    RowScan scan;
+    if (rows.is_float)
+        find_extremes<float>(rows, centre, scan);
+    else
+        find_extremes<double>(rows, centre, scan);
+    return scan;
+}
+
+RowScan scan_rows(const detail::RowsView& rows, int n_threads, const Poll& poll, double* mean,
+                  double* variance) {
+    const std::vector<double> zero(rows.n_features, 0.0);
+    const std::vector<double> first = scan_pass(rows, n_threads, poll, zero.data());
+    scan_mean(first, mean);
     // The second pass, about the mean, is what keeps an offset out of the variance.
     const std::vector<double> second = scan_pass(rows, n_threads, poll, mean);
-    for (std::size_t i = 0; i < D; ++i) {
-        const double correction = second[1 + i] / first[0];
-        mean[i] += correction;
-        variance[i] = std::max(second[1 + D + i] / first[0] - correction * correction, 0.0);
-    }
+    scan_moments(second, mean, variance);
     // Squares that overflow and bad rows both show here; only then is the slow search worth it.
-    if (!all_finite(second) || !all_finite(first)) {
-        if (rows.is_float)
-            find_extremes<float>(rows, mean, scan);
-        else
-            find_extremes<double>(rows, mean, scan);
-    }
-    return scan;
+    return all_finite(second) && all_finite(first) ? RowScan{} : find_extremes(rows, mean);
 }
 
 namespace {

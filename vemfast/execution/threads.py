@@ -6,34 +6,52 @@ so the result has the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 from numbers import Integral
 from typing import Any
 
 from vemfast.models.base import Model, Step
-from vemfast.stats import Stats, SumTree
+from vemfast.stats import Stats, fold
+from vemfast.streams import StreamBlock, sum_parts
 
 __all__ = ["e_step", "effective_n_jobs"]
 
 
 def e_step(model: Model, prepared: Any, blocks: Sequence[Any], step: Step) -> Stats:
-    """Return the statistics of all blocks together."""
-    if len(blocks) == 1:
+    """Return the statistics of all blocks together.
+
+    A block of a stream is read in parts, as large as the model's leaves let them be.
+    """
+    if len(blocks) == 1 and not isinstance(blocks[0], StreamBlock):
         return model.e_step(prepared, blocks[0], step)
-    if step.n_jobs == 1 or model.threads_within:
-        return SumTree([model.e_step(prepared, block, step) for block in blocks]).total
-    return SumTree(_in_threads(model, prepared, blocks, step)).total
+    if step.n_jobs > 1 and not model.threads_within:
+        return fold(_in_threads(model, prepared, blocks, step))
+
+    def own(part: Any) -> Stats:
+        return model.e_step(prepared, part, step)
+
+    return fold(sum_parts(own, block, model.leaf_rows(block.dtype)) for block in blocks)
 
 
-def _in_threads(model: Model, prepared: Any, blocks: Sequence[Any], step: Step) -> list[Stats]:
+def _in_threads(model: Model, prepared: Any, blocks: Sequence[Any], step: Step) -> Iterator[Stats]:
+    """Yield the statistics of each block; no more blocks are read than are worked on."""
     alone = replace(step, n_jobs=1)
-    pool = ThreadPoolExecutor(min(step.n_jobs, len(blocks)), "vemfast")
+    workers = min(step.n_jobs, len(blocks))
+    pool = ThreadPoolExecutor(workers, "vemfast")
+    tasks: deque[Future[Stats]] = deque()
     try:
-        tasks = [pool.submit(model.e_step, prepared, block, alone) for block in blocks]
-        return [task.result() for task in tasks]
+        for block in blocks:
+            if isinstance(block, StreamBlock):
+                block = block.whole()
+            tasks.append(pool.submit(model.e_step, prepared, block, alone))
+            if len(tasks) > workers:
+                yield tasks.popleft().result()
+        while tasks:
+            yield tasks.popleft().result()
     finally:  # after Ctrl-C or an error, blocks that have not begun are not begun
         pool.shutdown(cancel_futures=True)
 

@@ -29,6 +29,7 @@ from vemfast.inference.monitor import (
 )
 from vemfast.inference.restarts import seeds
 from vemfast.models.base import Model, Step
+from vemfast.streams import Stream, StreamBlock
 
 __all__ = ["Control", "fit", "or_partial", "report", "run"]
 
@@ -36,6 +37,8 @@ __all__ = ["Control", "fit", "or_partial", "report", "run"]
 # enough for matrix products, small enough that rows x components stays out of the way. It does not
 # depend on n_jobs, so neither does the result.
 _BLOCK_ROWS = 1 << 16
+
+_WHOLE = (RowBlock, IndexedBlock, StreamBlock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +206,10 @@ def fit(
     Parameters
     ----------
     model : Model
-    data : array-like of shape (n, n_features), RowBlock, IndexedBlock, or list of blocks
+    data : array-like of shape (n, n_features), RowBlock, IndexedBlock, Stream, or list of blocks
         A list of blocks is used as it is: under the memoized and minibatch schedules each block is
-        a batch.
+        a batch. A `vemfast.streams.Stream` is read chunk by chunk, whenever its rows are needed;
+        `Model.init` is then given blocks that have no rows of their own, but `parts()`.
     inference : {"gibbs", "mean-field", "em", "variational-em", "hard-em"}, default="em"
     schedule : {"batch", "memoized", "minibatch"}, default="batch"
     tol : float, default=1e-3
@@ -303,7 +307,9 @@ def _as_blocks(
 ) -> list[Any]:
     if isinstance(data, (list, tuple)) and data and hasattr(data[0], "total_weight"):
         return list(data)
-    whole = data if isinstance(data, (RowBlock, IndexedBlock)) else make_blocks(data)[0]
+    if isinstance(data, Stream):
+        data = data.block(data.weights)
+    whole = data if isinstance(data, _WHOLE) else make_blocks(data)[0]
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be >= 1; got {batch_size}")
     if schedule != "batch":

@@ -76,6 +76,15 @@ class Model:
     unavailable: Mapping[str, str] = MappingProxyType({})
     threads_within: bool = False
 
+    def leaf_rows(self, dtype: Any) -> int | None:
+        """Return how many rows of a dtype are one leaf of the sum that `e_step` makes of a block.
+
+        Blocks of a stream are read in parts of a power of two of such leaves, so that the sum has
+        the bits of the whole block's; for that `e_step` must add up its leaves in the tree of
+        `vemfast.stats.fold`. None: blocks are read whole, one at a time.
+        """
+        return None
+
     def init(self, blocks: Sequence[Any], step: Step) -> Any:
         """Return parameters to start from."""
         raise NotImplementedError(f"{type(self).__name__}.init")

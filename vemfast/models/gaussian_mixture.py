@@ -20,6 +20,7 @@ from vemfast.data import RowBlock
 from vemfast.models.base import Model, Step
 from vemfast.models.gaussian_config import GaussianConfig, Start
 from vemfast.stats import Params, Stats
+from vemfast.streams import StreamBlock, sum_parts
 
 __all__ = ["GaussianMixture"]
 
@@ -66,7 +67,13 @@ class GaussianMixture(Model):
 
     def e_step(self, prepared: _core.ScoreTable, block: RowBlock, step: Step) -> Stats:
         """Return the statistics of one block of rows."""
-        return self._statistics(prepared, block, step.local_rule, step)
+        return self._native_e_step(prepared, block, step.local_rule, step)
+
+    def leaf_rows(self, dtype: Any) -> int:
+        """Return the rows of one leaf of the native sum."""
+        config = self.config
+        is_float = np.dtype(dtype) == np.float32
+        return _core.mixture_block_rows(config.n_features, config.n_components, is_float)
 
     def update(self, params: Params | None, stats: Stats, step: Step) -> Params:
         """Return the mode, posterior or draw given the statistics."""
@@ -90,7 +97,7 @@ class GaussianMixture(Model):
         """Return the inner product of statistics and natural parameters, nats."""
         return self._core.expected_log_joint(params.kind, params.buffer, stats.buffer)
 
-    def init(self, blocks: Sequence[RowBlock], step: Step) -> Params:
+    def init(self, blocks: Sequence[RowBlock | StreamBlock], step: Step) -> Params:
         """Return first parameters as `start` says."""
         if self.start.is_complete:
             return self.adopt(self.start.fill(None, self.config), blocks, step)
@@ -100,7 +107,7 @@ class GaussianMixture(Model):
         first = self.update(None, self._start_statistics(blocks, step), point)
         return self.adopt(self.start.fill(first, self.config), blocks, step)
 
-    def adopt(self, params: Params, blocks: Sequence[RowBlock], step: Step) -> Params:
+    def adopt(self, params: Params, blocks: Sequence[RowBlock | StreamBlock], step: Step) -> Params:
         """Return `params` as the parameter rule wants them, by one E-step where it must."""
         kind = "posterior" if step.parameter_rule == "posterior" else "point"
         if params.kind == kind:
@@ -110,7 +117,7 @@ class GaussianMixture(Model):
         return self.update(params, sum(stats[1:], stats[0]), step)
 
     def propose(
-        self, params: Params, stats: Stats, blocks: Sequence[RowBlock], step: Step
+        self, params: Params, stats: Stats, blocks: Sequence[RowBlock | StreamBlock], step: Step
     ) -> Params | None:
         """Re-seed components without rows at the rows that the mixture explains worst."""
         if params.kind != "point" or step.local_rule == "sampled":
@@ -183,7 +190,18 @@ class GaussianMixture(Model):
 
     # ---- starts ----------------------------------------------------------------------------
 
-    def _statistics(self, table: _core.ScoreTable, block: RowBlock, rule: str, step: Step) -> Stats:
+    def _statistics(
+        self, table: _core.ScoreTable, block: RowBlock | StreamBlock, rule: str, step: Step
+    ) -> Stats:
+        return sum_parts(
+            lambda part: self._native_e_step(table, part, rule, step),
+            block,
+            self.leaf_rows(block.dtype),
+        )
+
+    def _native_e_step(
+        self, table: _core.ScoreTable, block: RowBlock, rule: str, step: Step
+    ) -> Stats:
         buffer = _core.mixture_e_step(
             table,
             self.config.covariance_type,
@@ -198,7 +216,7 @@ class GaussianMixture(Model):
         )
         return Stats(self.layout, buffer)
 
-    def _start_statistics(self, blocks: Sequence[RowBlock], step: Step) -> Stats:
+    def _start_statistics(self, blocks: Sequence[RowBlock | StreamBlock], step: Step) -> Stats:
         config = self.config
         rule = "hard"
         if self.start.means is not None:
@@ -212,7 +230,7 @@ class GaussianMixture(Model):
         stats = [self._statistics(table, block, rule, step) for block in blocks]
         return sum(stats[1:], stats[0])
 
-    def _centres(self, blocks: Sequence[RowBlock], step: Step) -> NDArray[np.float64]:
+    def _centres(self, blocks: Sequence[RowBlock | StreamBlock], step: Step) -> NDArray[np.float64]:
         """Return centres, relative to the origin, found on some of the rows."""
         config = self.config
         rows, weights = _some_rows(blocks, _START_ROWS, step.seed)
@@ -256,15 +274,16 @@ def _generator(seed: int, stream: int) -> np.random.Generator:
 
 
 def _some_rows(
-    blocks: Sequence[RowBlock], limit: int, seed: int
+    blocks: Sequence[RowBlock | StreamBlock], limit: int, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return at most `limit` rows of positive weight: one at random of each stretch of rows."""
-    if len(blocks) == 1 and blocks[0].weights is None and blocks[0].n <= limit:
-        return blocks[0].X.astype(np.float64, copy=False), np.ones(blocks[0].n)
+    only = blocks[0]
+    if len(blocks) == 1 and isinstance(only, RowBlock) and only.weights is None and only.n <= limit:
+        return only.X.astype(np.float64, copy=False), np.ones(only.n)
     present = [None if b.weights is None else np.flatnonzero(b.weights) for b in blocks]
     sizes = [b.n if p is None else p.size for b, p in zip(blocks, present, strict=True)]
     total = sum(sizes)
-    chosen = np.arange(total)
+    chosen = np.arange(min(total, limit))
     if total > limit:
         edges = np.arange(limit + 1) * total // limit
         within = _generator(seed, 0).random(limit) * np.diff(edges)
@@ -274,27 +293,28 @@ def _some_rows(
         blocks, present, pairwise(np.cumsum([0, *sizes])), strict=True
     ):
         part = chosen[(chosen >= first) & (chosen < last)] - first
-        part = part if of is None else of[part]
-        rows.append(block.X[part].astype(np.float64))
-        weights.append(np.ones(part.size) if block.weights is None else block.weights[part])
+        taken = block.take(part if of is None else of[part])
+        rows.append(taken.X.astype(np.float64))
+        weights.append(np.ones(part.size) if taken.weights is None else taken.weights)
     return np.concatenate(rows), np.concatenate(weights)
 
 
 def _worst_rows(
     model: GaussianMixture,
     table: _core.ScoreTable,
-    blocks: Sequence[RowBlock],
+    blocks: Sequence[RowBlock | StreamBlock],
     count: int,
     n_jobs: int,
 ) -> NDArray[np.float64]:
     """Return the `count` rows of positive weight that have the lowest log density."""
-    candidates = []
+    candidates: list[tuple[float, NDArray[Any]]] = []
     for block in blocks:
-        density = model.assign(table, block.X, "log_density", n_jobs)
-        if block.weights is not None:
-            density[block.weights <= 0] = np.inf
-        lowest = np.argsort(density, kind="stable")[:count]
-        candidates += [(density[row], block.X[row]) for row in lowest]
+        for part in block.parts():
+            density = model.assign(table, part.X, "log_density", n_jobs)
+            if part.weights is not None:
+                density[part.weights <= 0] = np.inf
+            lowest = np.argsort(density, kind="stable")[:count]
+            candidates += [(density[row], np.array(part.X[row])) for row in lowest]
     candidates.sort(key=lambda pair: pair[0])
     rows = [row for _, row in candidates[:count]]
     rows += [rows[-1]] * (count - len(rows))

@@ -15,6 +15,7 @@ from vemfast import _core
 from vemfast.data import RowBlock
 from vemfast.models.gaussian_config import GaussianConfig, Prior
 from vemfast.models.weight_prior import choose_weight_prior
+from vemfast.streams import StreamBlock, sum_parts
 
 __all__ = ["Hyperparameters", "Scan", "configure", "scan"]
 
@@ -57,7 +58,7 @@ class Scan:
         return np.where(constant, usual, self.variance)
 
 
-def scan(block: RowBlock, n_jobs: int) -> Scan:
+def scan(block: RowBlock | StreamBlock, n_jobs: int) -> Scan:
     """Return means and variances of the rows.
 
     Raises
@@ -65,25 +66,58 @@ def scan(block: RowBlock, n_jobs: int) -> Scan:
     ValueError
         If a value is NaN or infinite, or so large that squares overflow.
     """
+    if isinstance(block, StreamBlock):
+        return _scan_stream(block, n_jobs)
     bad_row, largest, largest_row, mean, variance = _core.scan_rows(block.X, block.weights, n_jobs)
     if bad_row >= 0:
-        row = np.asarray(block.X[bad_row])
-        column = int(np.argmin(np.isfinite(row)))
-        what = "NaN" if np.isnan(row[column]) else "infinity (inf)"
-        raise ValueError(
-            f"X contains {what} at row {block.offset + bad_row}, column {column}; "
-            "drop or impute such rows"
-        )
+        raise _bad(block.X[bad_row], block.offset + bad_row)
     if largest_row >= 0:
-        raise ValueError(
-            f"X is too large at row {block.offset + largest_row}: it lies {largest:.3g} from the "
-            "mean, and its square overflows; rescale the data or remove the row"
-        )
+        raise _too_large(largest, block.offset + largest_row)
     return Scan(mean, variance)
 
 
+def _scan_stream(block: StreamBlock, n_jobs: int) -> Scan:
+    def sums(centre: Array) -> Array:
+        return sum_parts(
+            lambda part: _core.scan_sums(part.X, part.weights, centre, n_jobs),
+            block,
+            _core.scan_leaf_rows,
+        )
+
+    first = sums(np.zeros(block.n_features))
+    centre = _core.scan_mean(first)
+    second = sums(centre)
+    mean, variance = _core.scan_moments(second, centre)
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        worst = 0.0, -1
+        for part in block.parts():
+            bad_row, largest, largest_row = _core.find_extremes(part.X, mean)
+            if bad_row >= 0:
+                raise _bad(part.X[bad_row], part.offset + bad_row)
+            if largest > worst[0] or not np.isfinite(largest):
+                worst = largest, part.offset + largest_row
+        if worst[1] >= 0:
+            raise _too_large(*worst)
+    return Scan(mean, variance)
+
+
+def _bad(row: NDArray[Any], number: int) -> ValueError:
+    column = int(np.argmin(np.isfinite(row)))
+    what = "NaN" if np.isnan(row[column]) else "infinity (inf)"
+    return ValueError(
+        f"X contains {what} at row {number}, column {column}; drop or impute such rows"
+    )
+
+
+def _too_large(largest: float, number: int) -> ValueError:
+    return ValueError(
+        f"X is too large at row {number}: it lies {largest:.3g} from the mean, and its square "
+        "overflows; rescale the data or remove the row"
+    )
+
+
 def configure(
-    block: RowBlock,
+    block: RowBlock | StreamBlock,
     data: Scan,
     n_components: int,
     covariance_type: str,
@@ -99,7 +133,7 @@ def configure(
     ValueError
         If a prior has no mode on a point rung, is improper on the others, or has a wrong shape.
     """
-    n_features = block.X.shape[1]
+    n_features = block.n_features
     draft = GaussianConfig(
         n_components,
         n_features,
@@ -168,7 +202,7 @@ def _degrees_of_freedom(n_features: int, covariance_type: str, given: Hyperparam
 
 
 def _covariance_prior(
-    block: RowBlock, draft: GaussianConfig, given: Hyperparameters, n_jobs: int
+    block: RowBlock | StreamBlock, draft: GaussianConfig, given: Hyperparameters, n_jobs: int
 ) -> Array:
     shape = draft.covariance_shape if draft.is_shared else draft.covariance_shape[1:]
     if given.covariance_prior is not None:
@@ -199,13 +233,17 @@ def _covariance_prior(
     return np.asarray(correlation * np.outer(unit, unit) * excess)
 
 
-def _scatter(block: RowBlock, draft: GaussianConfig, n_jobs: int) -> Array:
+def _scatter(block: RowBlock | StreamBlock, draft: GaussianConfig, n_jobs: int) -> Array:
     """Return the scatter of all rows about the origin, (D, D), in one native pass."""
     D = draft.n_features
     table = _core.nearest_table(np.zeros((1, D)), draft.column_scale, draft.origin)
-    stats = _core.mixture_e_step(
-        table, "tied", block.X, block.weights, None, 0, "hard", 0, 0, n_jobs
-    )
+
+    def term(part: RowBlock) -> Array:
+        return _core.mixture_e_step(
+            table, "tied", part.X, part.weights, None, 0, "hard", 0, 0, n_jobs
+        )
+
+    stats = sum_parts(term, block, _core.mixture_block_rows(D, 1, block.dtype == np.float32))
     packed = stats[2 + 1 + D :]
     lower = np.zeros((D, D))
     lower[np.tril_indices(D)] = packed
