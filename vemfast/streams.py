@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vemfast.data import RowBlock, as_rows, cuts, distinct
 from vemfast.stats import fold
 
-__all__ = ["Stream", "StreamBlock", "is_stream", "sum_parts"]
+__all__ = ["Stream", "StreamBlock", "is_stream", "split_pair", "sum_parts"]
 
 # About the bytes of a part: enough rows for all threads, little beside the data. The result does
 # not depend on it.
@@ -130,7 +130,7 @@ class Stream:
     def to_block(self, chunk: Any, number: int) -> tuple[Any, Any]:
         """Return a chunk as a block, None if it is empty, and its weights."""
         self._where = f"chunk {number}"
-        rows, weights = chunk if _is_pair(chunk) else (chunk, None)
+        rows, weights = split_pair(chunk)
         shape = getattr(rows, "shape", None)
         if shape is not None and len(shape) == 2 and shape[0] == 0:
             self._check_width(shape[1])
@@ -280,6 +280,11 @@ class StreamBlock:
     def distinct_rows(self, enough: int) -> int:
         """Return the number of distinct rows of positive weight, counted up to `enough`."""
         return distinct(self.parts(), enough)
+
+
+def split_pair(chunk: Any) -> tuple[Any, Any]:
+    """Return the rows of a chunk and their weights, None if it is not a pair of them."""
+    return chunk if _is_pair(chunk) else (chunk, None)
 
 
 def sum_parts(term: Callable[[Any], _Term], block: Any, leaf_rows: int | None) -> _Term:

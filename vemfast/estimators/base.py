@@ -23,6 +23,7 @@ from vemfast.inference.methods import refuse_unused
 from vemfast.inference.monitor import FitResult, Monitor
 from vemfast.inference.restarts import best, run_starts, seeds, share_threads
 from vemfast.models.base import Model, Step
+from vemfast.streams import Stream, StreamBlock, is_stream, split_pair
 
 __all__ = ["Estimator", "check_sample_weight"]
 
@@ -35,6 +36,9 @@ _FITTING: WeakKeyDictionary[Any, Lock] = WeakKeyDictionary()
 # A forked child has none of the parent's other threads, and so none of their fits.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_FITTING.clear)
+
+# About the bytes of a converted piece of a memory map.
+_CHUNK_BYTES = 1 << 25
 
 # The largest weight must be above, and their sum below: outside, products with the data leave the
 # numbers. Scores of float32 rows take float32 weights.
@@ -113,13 +117,77 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             If the rows do not fit the model or are not finite.
         """
         check_is_fitted(self)
-        plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype in _FLOATS and X.size
-        if plain and X.shape[1] == self.n_features_in_ and not hasattr(self, "feature_names_in_"):
-            rows = as_rows(X)
-        else:
-            rows = self._validated(self, X, reset=False)
+        rows = self._rows_like_fitted(X)
         self._check_finite(rows)
         return rows
+
+    def _rows_like_fitted(self, X: Any) -> NDArray[Any]:
+        """Return rows whose columns are those of `n_features_in_` and `feature_names_in_`."""
+        plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype in _FLOATS and X.size
+        if plain and X.shape[1] == self.n_features_in_ and not hasattr(self, "feature_names_in_"):
+            return as_rows(X)
+        return self._validated(self, X, reset=False)
+
+    def _by_chunk(
+        self,
+        X: Any,
+        judge: Callable[[Any], NDArray[Any]],
+        weights: list[NDArray[Any]] | None = None,
+    ) -> NDArray[Any]:
+        """Return what `judge` says of the rows: at once, or of one chunk of a stream after another.
+
+        One pass does, so an iterator may be used up. Weights that come with chunks are added to
+        `weights`.
+        """
+        chunks = chunks_of(X)
+        if chunks is None:
+            return judge(self._rows(X))
+        check_is_fitted(self)
+        found = []
+        for number, chunk in enumerate(chunks() if callable(chunks) else chunks):
+            rows, own = split_pair(chunk)
+            if getattr(rows, "shape", (1,))[0] == 0:
+                continue
+            if weights is not None and own is not None:
+                weights.append(np.asarray(own))
+            try:
+                rows = self._rows(rows)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"chunk {number} of X: {error}") from error
+            found.append(judge(rows))
+        if not found:
+            raise ValueError("X has no rows: all its chunks are empty, or there are none")
+        return np.concatenate(found)
+
+    def _data_to_fit(
+        self, X: Any, sample_weight: Any
+    ) -> tuple[RowBlock | StreamBlock, dict[str, Any]]:
+        """Return rows as a block, and the attributes that describe their columns."""
+        chunks = chunks_of(X)
+        if chunks is not None:
+            return self._stream_to_fit(chunks, sample_weight)
+        rows, columns = self._rows_to_fit(X)
+        return RowBlock(rows, check_sample_weight(sample_weight, len(rows), rows.dtype)), columns
+
+    def _stream_to_fit(self, chunks: Any, sample_weight: Any) -> tuple[StreamBlock, dict[str, Any]]:
+        scratch = copy.copy(self)
+        columns: dict[str, Any] = {}
+
+        def convert(chunk: Any) -> RowBlock:
+            if not columns:
+                rows, found = scratch._rows_to_fit(chunk)
+                columns.update(found)
+                scratch.__dict__.pop("feature_names_in_", None)
+                scratch.__dict__.update(found)
+            else:
+                rows = scratch._rows_like_fitted(chunk)
+            return RowBlock(rows)
+
+        stream = Stream(chunks, convert)
+        if stream.weights is not None and sample_weight is not None:
+            raise ValueError("the chunks of X come with weights, and sample_weight is given, too")
+        weights = stream.weights if sample_weight is None else sample_weight
+        return stream.block(check_sample_weight(weights, stream.n, stream.dtype)), columns
 
     @staticmethod
     def _validated(estimator: Any, X: Any, reset: bool) -> NDArray[Any]:
@@ -170,18 +238,18 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             **options,
         )
 
-    def _blocks(self, block: RowBlock) -> list[RowBlock]:
+    def _blocks(self, block: Any) -> list[Any]:
         """Return the batches of the schedule."""
         if self.schedule == "batch":
             return [block]
         if self.batch_size is None:
-            return block.cut(int(self.n_batches))
-        return block.cut(max(-(-block.n // int(self.batch_size)), 1))
+            return list(block.cut(int(self.n_batches)))
+        return list(block.cut(max(-(-block.n // int(self.batch_size)), 1)))
 
     def _run(
         self,
         model: Model,
-        blocks: Sequence[RowBlock],
+        blocks: Sequence[RowBlock | StreamBlock],
         step: Step,
         control: Control,
         work: int,
@@ -192,11 +260,14 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         """Run all starts or chains, and hand the best and all of them to `keep`.
 
         What ends a fit early, an interrupt, a callback or a NumericalError, leaves its last full
-        iteration with `keep` before it goes on to the caller. Want of memory leaves nothing.
+        iteration with `keep` before it goes on to the caller. Want of memory leaves nothing, nor do
+        data that cannot be read to their end.
         """
         sampled = step.parameter_rule == "sampled"
         n_starts = self.n_chains if sampled else self.n_init
         workers, threads = share_threads(n_starts, step.n_jobs, work)
+        if isinstance(blocks[0], StreamBlock):  # starts that run at once would share its readings
+            workers, threads = 1, step.n_jobs
         start_seeds = seeds(self.random_state, n_starts)
 
         def one(index: int, cancelled: Any) -> FitResult:
@@ -227,13 +298,13 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     def _keep_fit(self, result: FitResult, attributes: dict[str, Any]) -> None:
         """Replace the attributes of an earlier fit.
 
-        By one assignment: a second Ctrl-C, or another thread that predicts, meets one fit or the
-        other and no mixture of them.
+        What `partial_fit` remembers goes, too. By one assignment: a second Ctrl-C, or another
+        thread that predicts, meets one fit or the other and no mixture of them.
         """
         parameters = {
             name: value
             for name, value in vars(self).items()
-            if name.startswith("_") or not name.endswith("_")
+            if (name.startswith("_") or not name.endswith("_")) and name != "_online"
         }
         self.__dict__ = {
             **parameters,
@@ -256,10 +327,26 @@ def _reached(error: BaseException, monitors: Sequence[Monitor]) -> list[FitResul
         for monitor in monitors:
             monitor.end_by(error)
         partial = best(monitor.result() for monitor in monitors)
-    starved = isinstance(error, MemoryError)
-    if partial is None or (starved and partial.stop_reason != "callback"):
+    lost = isinstance(error, MemoryError) or getattr(error, "from_data", False)
+    if partial is None or (lost and partial.stop_reason != "callback"):
         return []
     return [partial]
+
+
+def chunks_of(X: Any) -> Any | None:
+    """Return what of `X` is to be read chunk by chunk, None if it is to be taken as it is.
+
+    A stream; and a memory map that a model cannot use in place, so that its copy stays small.
+    """
+    if type(X) is np.ndarray:
+        return None
+    if isinstance(X, np.memmap):
+        usable = X.dtype in _FLOATS and X.flags.aligned
+        if usable or X.ndim != 2 or X.dtype.kind not in "fiub" or not X.size:
+            return None
+        rows = max(_CHUNK_BYTES // (8 * X.shape[1]), 1)
+        return lambda: (X[start : start + rows] for start in range(0, len(X), rows))
+    return X if is_stream(X) else None
 
 
 def _refuse_text(X: Any) -> None:

@@ -23,6 +23,7 @@ from vemfast.models.gaussian_config import COVARIANCE_TYPES, GaussianConfig, Sta
 from vemfast.models.gaussian_mixture import GaussianMixture as Model
 from vemfast.models.gaussian_setup import Hyperparameters, configure, scan
 from vemfast.stats import Params
+from vemfast.streams import StreamBlock
 
 __all__ = ["GaussianMixture", "PosteriorDraws"]
 
@@ -115,7 +116,11 @@ class GaussianMixture(MixtureEstimator):
         Rows of a batch, for the schedules with batches; None: `n_batches` says.
     n_batches : int, default=10
     learning_decay, learning_offset : float, default=0.7, 10.0
-        Minibatch schedule: update t has the rate (t + learning_offset) ** -learning_decay.
+        Minibatch schedule and `partial_fit`: update t has the rate
+        (t + learning_offset) ** -learning_decay.
+    total_samples : float, default=None
+        `partial_fit`: the (weighted) number of all rows that its chunks are a sample of, against
+        which priors are weighed. None: the rows seen so far.
     random_state : int, RandomState, Generator or None, default=None
     warm_start : bool, default=False
         Start from the last fit's estimates, also where that was on another rung.
@@ -147,7 +152,7 @@ class GaussianMixture(MixtureEstimator):
         Its trace, the start first.
     n_iter_ : int
     converged_ : bool
-    stop_reason_ : {"tolerance", "max_iter", "callback", "interrupted", "numerical"}
+    stop_reason_ : {"tolerance", "max_iter", "callback", "interrupted", "numerical", "partial_fit"}
     weight_concentration_, mean_precision_, degrees_of_freedom_ : ndarray
         "mean-field": the rest of the posterior.
     posterior_ : PosteriorDraws
@@ -215,6 +220,7 @@ class GaussianMixture(MixtureEstimator):
         n_batches: int = 10,
         learning_decay: float = 0.7,
         learning_offset: float = 10.0,
+        total_samples: float | None = None,
         random_state: Any = None,
         warm_start: bool = False,
         n_jobs: int | None = None,
@@ -249,6 +255,7 @@ class GaussianMixture(MixtureEstimator):
         self.n_batches = n_batches
         self.learning_decay = learning_decay
         self.learning_offset = learning_offset
+        self.total_samples = total_samples
         self.random_state = random_state
         self.warm_start = warm_start
         self.n_jobs = n_jobs
@@ -260,10 +267,9 @@ class GaussianMixture(MixtureEstimator):
 
     def _model(
         self, X: ArrayLike, sample_weight: ArrayLike | None
-    ) -> tuple[Model, RowBlock, dict[str, Any], Step]:
+    ) -> tuple[Model, RowBlock | StreamBlock, dict[str, Any], Step]:
         local_rule, parameter_rule = lookup(Model, self.inference, self.schedule)
-        rows, columns = self._rows_to_fit(X)
-        block = RowBlock(rows, check_sample_weight(sample_weight, rows.shape[0], rows.dtype))
+        block, columns = self._data_to_fit(X, sample_weight)
         n = self._check_size(block)
         if self.reg_covar == 0 and n < 2 and self.covariance_prior is None:
             raise ValueError(f"n_samples={n} has no variance; give more rows, or set reg_covar > 0")
@@ -290,6 +296,12 @@ class GaussianMixture(MixtureEstimator):
         model = Model(config, self._start(config))
         return model, block, columns, Step(local_rule, parameter_rule, 0, 0, threads)
 
+    def _further(self, model: Model, X: Any, sample_weight: ArrayLike | None) -> RowBlock:
+        rows = self._rows_like_fitted(X)
+        block = RowBlock(rows, check_sample_weight(sample_weight, len(rows), rows.dtype))
+        scan(block, self._threads())
+        return block
+
     def component_estimates(self) -> Array:
         """Return each component's estimates in comparable units, one row a component.
 
@@ -305,8 +317,8 @@ class GaussianMixture(MixtureEstimator):
             self.covariance_type, self.weights_, self.means_, self.covariances_
         )
 
-    def _notes(self, block: RowBlock) -> list[str]:
-        notes, (n, D) = self._distinct(block), block.X.shape
+    def _notes(self, block: RowBlock | StreamBlock) -> list[str]:
+        notes, n, D = self._distinct(block), block.n, block.n_features
         matrix = self.covariance_type in ("full", "tied") and self.covariance_prior is None
         if matrix and D > 1 and n <= D:
             notes.append(

@@ -17,7 +17,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from vemfast.estimators.base import Estimator, check_sample_weight
+from vemfast.estimators.base import check_sample_weight
+from vemfast.estimators.online import OnlineEstimator
 from vemfast.inference.methods import METHODS, SCHEDULES
 from vemfast.inference.monitor import FitResult
 from vemfast.inference.restarts import seeds
@@ -35,12 +36,12 @@ WEIGHT_PRIORS = {
 }
 
 
-class MixtureEstimator(DensityMixin, Estimator):  # type: ignore[misc]
+class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
     """Base of the mixtures.
 
     A subclass declares the parameters named in `_parameter_constraints` and its own, and implements
-    `_model`, `_warm`, `_notes`, `_attributes`, `_draws`, `_start_parameters`, `_fitted`,
-    `_draw_tables`, `_draw_rows` and `_n_parameters`.
+    `_model`, `_further`, `_warm`, `_notes`, `_attributes`, `_draws`, `_start_parameters`,
+    `_fitted`, `_draw_tables`, `_draw_rows` and `_n_parameters`.
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -62,6 +63,7 @@ class MixtureEstimator(DensityMixin, Estimator):  # type: ignore[misc]
         "n_batches": [Interval(Integral, 1, None, closed="left")],
         "learning_decay": [Interval(Real, 0.5, 1, closed="right")],
         "learning_offset": [Interval(Real, 0, None, closed="left")],
+        "total_samples": [Interval(Real, 0, None, closed="neither"), None],
         "random_state": ["random_state", np.random.Generator],
         "warm_start": ["boolean"],
         "n_jobs": [Integral, None],
@@ -70,25 +72,7 @@ class MixtureEstimator(DensityMixin, Estimator):  # type: ignore[misc]
         "on_interrupt": [StrOptions({"raise", "return"})],
     }
 
-    # ---- what a subclass says --------------------------------------------------------------
-
-    def _model(
-        self, X: Any, sample_weight: ArrayLike | None
-    ) -> tuple[Any, Any, dict[str, Any], Step]:
-        """Return the model for these data, the data, the attributes of their columns, a step."""
-        raise NotImplementedError
-
-    def _warm(self, model: Any) -> Any | None:
-        """Return the point that the last fit ended with, where `warm_start` asks for it."""
-        raise NotImplementedError
-
-    def _notes(self, block: Any) -> list[str]:
-        """Return what the data themselves do not pin down."""
-        raise NotImplementedError
-
-    def _attributes(self, model: Any, params: Any) -> dict[str, Any]:
-        """Return the fitted attributes that describe the parameters."""
-        raise NotImplementedError
+    # ---- what a subclass says, beside what OnlineEstimator asks for --------------------------
 
     def _draws(self, model: Any, results: Sequence[FitResult]) -> Any:
         """Return `posterior_`: at least `weights`, `log_joint` and `log_likelihood`."""
@@ -121,8 +105,16 @@ class MixtureEstimator(DensityMixin, Estimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            float32 stays float32 in memory and scores; other types become float64.
+        X : array-like of shape (n_samples, n_features), or chunks of such rows
+            float32 stays float32 in memory and scores; other types become float64. A memory map of
+            either type is used in place.
+
+            Rows that do not fit into memory may be given in chunks of any sizes: a list or tuple of
+            2-D arrays, an object that can be iterated again and again, or a callable without
+            arguments that returns a new iterator, ``lambda: (read(part) for part in parts)``. They
+            are read once an iteration, and some times before the first; the fit has the bits of
+            the same rows in one array. A chunk may also be a pair (rows, weights). `predict` and
+            its like take chunks, too, also from an iterator that can be read only once.
         y : None
             Ignored; for scikit-learn's interface.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -135,7 +127,8 @@ class MixtureEstimator(DensityMixin, Estimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If data or parameters are bad; an earlier fit stays as it was.
+            If data or parameters are bad; an earlier fit stays as it was. It does, too, if chunks
+            cannot be read to their end, whatever exception their source raises.
         NumericalError
             If the arithmetic broke down; the best full iteration is kept.
         """
@@ -157,6 +150,10 @@ class MixtureEstimator(DensityMixin, Estimator):  # type: ignore[misc]
             learning_decay=self.learning_decay,
             learning_offset=self.learning_offset,
         )
+        if self.total_samples is not None:
+            raise ValueError(
+                "total_samples has no effect on fit, which knows its rows; it is for partial_fit"
+            )
         if self.inference == "gibbs" and self.n_init != 1:
             raise ValueError("n_init has no effect with inference='gibbs'; n_chains is its like")
         model, block, columns, step = self._model(X, sample_weight)
@@ -224,15 +221,19 @@ class MixtureEstimator(DensityMixin, Estimator):  # type: ignore[misc]
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """Return the component of highest responsibility of each row, shape (n_samples,)."""
-        rows = self._rows(X)
+        return self._by_chunk(X, self._labels)
+
+    def _labels(self, rows: Any) -> NDArray[np.int64]:
         model, params = self._fitted()
         labels = model.assign(model.prepare(params), rows, "labels", self._threads())
         return np.asarray(labels, dtype=np.int64)
 
     def predict_proba(self, X: ArrayLike) -> Array:
         """Return responsibilities, shape (n_samples, n_components): the E-step's q(z)."""
-        rows = self._rows(X)
-        model, params = self._fitted()
+        return self._by_chunk(X, self._responsibilities)
+
+    def _responsibilities(self, rows: Any, point: bool = False) -> Array:
+        model, params = self._fitted(point)
         proba = model.assign(model.prepare(params), rows, "responsibilities", self._threads())
         return np.asarray(proba)
 
@@ -242,7 +243,9 @@ class MixtureEstimator(DensityMixin, Estimator):  # type: ignore[misc]
         Under "mean-field" the posterior predictive, a mixture of Student-t densities; under
         "gibbs" the average density over the kept draws.
         """
-        rows = self._rows(X)
+        return self._by_chunk(X, self._log_density)
+
+    def _log_density(self, rows: Any) -> Array:
         threads = self._threads()
         model, params = self._fitted()
         if not hasattr(self, "posterior_"):
@@ -261,8 +264,12 @@ class MixtureEstimator(DensityMixin, Estimator):  # type: ignore[misc]
 
     def score(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Return the (weighted) mean of `score_samples(X)`, nats a row."""
-        density = self.score_samples(X)
-        weights = check_sample_weight(sample_weight, density.size)
+        own: list[Any] = []
+        density = self._by_chunk(X, self._log_density, own)
+        if own and sample_weight is not None:
+            raise ValueError("the chunks of X come with weights, and sample_weight is given, too")
+        given = np.concatenate(own) if own else sample_weight
+        weights = check_sample_weight(given, density.size)
         return float(density.mean() if weights is None else density @ weights / weights.sum())
 
     def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int64]]:
@@ -304,10 +311,12 @@ class MixtureEstimator(DensityMixin, Estimator):  # type: ignore[misc]
         The BIC plus twice the negative log responsibility of each row's own component (Biernacki,
         Celeux and Govaert 2000).
         """
-        rows = self._rows(X)
-        model, params = self._fitted(point=True)
-        proba = model.assign(model.prepare(params), rows, "responsibilities", self._threads())
-        return self.bic(X) - 2.0 * float(np.log(proba.max(axis=1)).sum())
+        certainty = self._by_chunk(X, self._certainty)
+        return self.bic(X) - 2.0 * float(np.log(certainty).sum())
+
+    def _certainty(self, rows: Any) -> Array:
+        proba: Array = self._responsibilities(rows, point=True).max(axis=1)
+        return proba
 
     def to_arviz(self) -> Any:
         """Return label-invariant quantities of the draws as an ArviZ InferenceData ("gibbs").
@@ -341,7 +350,9 @@ class MixtureEstimator(DensityMixin, Estimator):  # type: ignore[misc]
     # ---- helpers ---------------------------------------------------------------------------
 
     def _plug_in(self, X: ArrayLike) -> tuple[float, int]:
-        rows = self._rows(X)
-        model, params = self._fitted(point=True)
-        density = model.assign(model.prepare(params), rows, "log_density", self._threads())
+        density = self._by_chunk(X, self._plug_in_density)
         return float(density.sum()), density.size
+
+    def _plug_in_density(self, rows: Any) -> Array:
+        model, params = self._fitted(point=True)
+        return np.asarray(model.assign(model.prepare(params), rows, "log_density", self._threads()))

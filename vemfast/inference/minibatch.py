@@ -13,8 +13,9 @@ from typing import Any
 from vemfast.execution.threads import e_step
 from vemfast.inference.monitor import Monitor
 from vemfast.models.base import Model, Step
+from vemfast.stats import Stats
 
-__all__ = ["minibatch"]
+__all__ = ["blend", "estimate", "minibatch"]
 
 
 def minibatch(
@@ -32,17 +33,25 @@ def minibatch(
     noisy estimate of the objective. The first update uses the last batch alone.
     """
     whole, updates = sum(block.total_weight for block in blocks), 0
-    stats = _estimate(model, params, blocks[-1], step, whole)
+    stats = estimate(model, params, blocks[-1], step, whole)
     while not monitor.stop(stats.local_bound + model.global_term(params), params, stats):
         step = step.next
         for block in blocks:
             params = model.update(params, stats, step)
             updates += 1
-            rate = (updates + learning_offset) ** -learning_decay
-            stats = (1.0 - rate) * stats + rate * _estimate(model, params, block, step, whole)
+            part = estimate(model, params, block, step, whole)
+            stats = blend(stats, part, updates, learning_decay, learning_offset)
 
 
-def _estimate(model: Model, params: Any, block: Any, step: Step, whole: float) -> Any:
+def blend(
+    stats: Stats, part: Stats, updates: int, learning_decay: float, learning_offset: float
+) -> Stats:
+    """Return statistics that forget: after so many updates, the latest takes this share."""
+    rate = float((updates + learning_offset) ** -learning_decay)
+    return (1.0 - rate) * stats + rate * part
+
+
+def estimate(model: Model, params: Any, block: Any, step: Step, whole: float) -> Stats:
     """Return the statistics of all data as estimated from one batch."""
     part = e_step(model, model.prepare(params), [block], step)
-    return part * (whole / block.total_weight)
+    return part * float(whole / block.total_weight)

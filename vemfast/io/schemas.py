@@ -152,7 +152,9 @@ def _one_of(*values: str) -> Rule:
 
 def _common(n_features: int) -> dict[str, Field]:
     """Return the fields of every estimator."""
-    reasons = _one_of("tolerance", "max_iter", "callback", "interrupted", "numerical")
+    reasons = _one_of(
+        "tolerance", "max_iter", "callback", "interrupted", "numerical", "partial_fit"
+    )
     return {
         "n_features_in_": Field("int", rule=_at_least(1)),
         "feature_names_in_": Field("names", (n_features,), group="names"),

@@ -59,6 +59,9 @@ class GaussianMixture(Model):
         self._layouts = {kind: config.params_layout(kind) for kind in ("point", "posterior")}
         self._core = _native(config)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return GaussianMixture, (self.config, self.start)
+
     # ---- the contract ----------------------------------------------------------------------
 
     def prepare(self, params: Params) -> _core.ScoreTable:
