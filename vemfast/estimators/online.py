@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,30 @@ class _Online:
     trace: list[float]
 
 
+class _NoSuchMethodError(ValueError, AttributeError):
+    """A method that the present parameters rule out: so `hasattr` says no."""
+
+
+class _OfEstimates:
+    """A method of the rungs that estimate; those that draw are as if without it."""
+
+    def __init__(self, method: Callable[..., Any]) -> None:
+        self._method = method
+        self.__doc__ = method.__doc__
+
+    def __get__(self, estimator: Any, owner: Any = None) -> Callable[..., Any]:
+        if estimator is None:
+            return self._method
+        rung = METHODS.get(estimator.inference)
+        if rung is not None and rung.parameter_rule == "sampled":
+            raise _NoSuchMethodError(
+                f"{self._method.__name__} updates estimates as rows come, and "
+                f"inference={estimator.inference!r} draws from a posterior given all rows; use "
+                "inference='em', 'variational-em', 'hard-em' or 'mean-field', or fit"
+            )
+        return MethodType(self._method, estimator)
+
+
 class OnlineEstimator(Estimator):
     """Base of estimators that can be fitted chunk by chunk.
 
@@ -67,6 +92,7 @@ class OnlineEstimator(Estimator):
         """Return more rows, checked, as a block for a model of earlier ones."""
         raise NotImplementedError
 
+    @_OfEstimates
     def partial_fit(
         self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
     ) -> Any:
@@ -102,7 +128,8 @@ class OnlineEstimator(Estimator):
         Raises
         ------
         ValueError
-            If the chunk or a parameter is bad, or does not go with earlier calls. Nothing changes.
+            If the chunk or a parameter is bad, or does not go with earlier calls, or the rung is
+            "gibbs". Nothing changes.
         NumericalError
             If the arithmetic breaks down on these rows. Nothing changes.
         """
@@ -112,12 +139,6 @@ class OnlineEstimator(Estimator):
 
     def _partial_fit(self, X: Any, sample_weight: ArrayLike | None) -> None:
         self._check_params()
-        if METHODS[self.inference].parameter_rule == "sampled":
-            raise ValueError(
-                f"partial_fit updates estimates as rows come, and inference={self.inference!r} "
-                "draws from a posterior given all rows; use inference='em', 'variational-em', "
-                "'hard-em' or 'mean-field', or fit"
-            )
         if not isinstance(X, np.memmap) and chunks_of(X) is not None:
             raise ValueError(
                 "partial_fit takes the rows of one chunk; call it for each chunk, or fit(X)"
