@@ -3,6 +3,7 @@
 // an inline function shared between levels would be kept in one copy only, chosen by link order,
 // and an old processor could be sent into code that it does not have.
 #include "isa/table.hpp"
+#include "kernels/indexed_entry.hpp"
 #include "kernels/mixture_entry.hpp"
 #include "kernels/special_entry.hpp"
 
@@ -17,6 +18,7 @@ constinit const KernelTable kernel_table{
     .level = VEMFAST_QUOTE(VEMFAST_LEVEL),
     .vector_bytes = VEMFAST_VECTOR_BYTES,
     .mixture = mixture_kernels(),
+    .indexed = indexed_kernels(),
     .special = special_kernels(),
 };
 

@@ -5,6 +5,7 @@
 // field here, and add the same field's initialiser in level.cpp.
 #pragma once
 
+#include "isa/indexed_kernels.hpp"
 #include "isa/mixture_kernels.hpp"
 #include "isa/special_kernels.hpp"
 
@@ -14,6 +15,7 @@ struct KernelTable {
     const char* level;  // "v2", "v3", "v4" or "base"
     int vector_bytes;   // width of the level's vector registers
     MixtureKernels mixture;
+    IndexedKernels indexed;
     SpecialKernels special;
 };
 

@@ -1,0 +1,191 @@
+// The discrete mixtures for Python: parameters and statistics are one-dimensional float64 arrays;
+// rows are a strided matrix of bytes, codes or counts, or the three arrays of a CSR matrix, used in
+// place.
+#include <array>
+#include <string_view>
+#include <tuple>
+#include <variant>
+
+#include "bindings/arguments.hpp"
+#include "bindings/bind.hpp"
+#include "bindings/contract.hpp"
+#include "bindings/native_call.hpp"
+#include "models/discrete_mixture.hpp"
+#include "vemfast/require.hpp"
+
+namespace vemfast::bindings {
+
+namespace {
+
+using detail::IndexedFamily;
+using detail::IndexedRows;
+using detail::LocalRule;
+using detail::Storage;
+using models::DiscreteMixture;
+using models::IndexedTable;
+
+using Offsets = py::array_t<std::int64_t, py::array::c_style>;
+using Indices = py::array_t<std::int32_t, py::array::c_style>;
+// indptr, indices, values or None
+using SparseArrays = std::tuple<Offsets, Indices, std::optional<py::array>>;
+using Data = std::variant<SparseArrays, py::array>;
+
+IndexedFamily parse_family(std::string_view name) {
+    constexpr std::array<std::string_view, 3> kNames{"bernoulli", "poisson", "categorical"};
+    return parse<IndexedFamily>("family", name, kNames);
+}
+
+void view_sparse(const SparseArrays& arrays, IndexedRows& rows) {
+    const auto& [indptr, indices, values] = arrays;
+    require(indptr.size() >= 1, "indptr is empty");
+    rows.n_rows = static_cast<std::size_t>(indptr.size()) - 1;
+    rows.indptr = indptr.data();
+    rows.indices = indices.data();
+    rows.storage = Storage::csr_ones;
+    if (!values)
+        return;
+    const bool is_float = values->dtype().equal(py::dtype::of<float>());
+    require(is_float || values->dtype().equal(py::dtype::of<double>()),
+            "values must be native float32 or float64");
+    require(values->ndim() == 1 && values->strides(0) == values->itemsize() &&
+                values->size() == indices.size(),
+            "values must be contiguous, one for each index");
+    rows.storage = is_float ? Storage::csr_float : Storage::csr_double;
+    rows.values = values->data();
+}
+
+void view_dense(const py::array& X, IndexedFamily family, IndexedRows& rows) {
+    require(X.ndim() == 2, "rows must have two dimensions, got ", X.ndim());
+    const py::dtype dtype = X.dtype();
+    const bool counts = family == IndexedFamily::poisson;
+    if (!counts && dtype.equal(py::dtype::of<std::uint8_t>())) {
+        rows.storage = Storage::bytes;
+    } else if (family == IndexedFamily::categorical && dtype.equal(py::dtype::of<std::int32_t>())) {
+        rows.storage = Storage::codes;
+    } else if (counts && dtype.equal(py::dtype::of<float>())) {
+        rows.storage = Storage::float_counts;
+    } else {
+        require(counts && dtype.equal(py::dtype::of<double>()),
+                "rows must be uint8 (bits, codes), int32 (codes), or float32 or float64 (counts)");
+        rows.storage = Storage::double_counts;
+    }
+    rows.data = X.data();
+    const auto item = X.itemsize();
+    require(X.strides(0) % item == 0 && X.strides(1) % item == 0 &&
+                reinterpret_cast<std::uintptr_t>(rows.data) % static_cast<std::size_t>(item) == 0,
+            "rows must be aligned");
+    rows.row_stride = X.strides(0) / item;
+    rows.column_stride = X.strides(1) / item;
+    rows.n_rows = static_cast<std::size_t>(X.shape(0));
+    rows.n_features = static_cast<std::size_t>(X.shape(1));
+}
+
+// A view of the rows; the arguments must outlive it. Indices and codes are trusted to be in range:
+// blocks of rows are checked when they are made.
+IndexedRows view_rows(const Data& data, IndexedFamily family, std::size_t n_features,
+                      const OptionalVector& weights, const OptionalVector& base) {
+    IndexedRows rows;
+    if (const auto* sparse = std::get_if<SparseArrays>(&data)) {
+        require(family != IndexedFamily::categorical, "codes are dense");
+        view_sparse(*sparse, rows);
+        rows.n_features = n_features;
+    } else {
+        view_dense(std::get<py::array>(data), family, rows);
+    }
+    require(rows.n_features == n_features, "the rows have ", rows.n_features,
+            " features, but the model has ", n_features);
+    if (weights)
+        rows.weights = sized(*weights, rows.n_rows, "weights");
+    if (base)
+        rows.base = sized(*base, rows.n_rows, "the base measure");
+    return rows;
+}
+
+DiscreteMixture make_mixture(std::string_view family, std::size_t n_components,
+                             std::size_t n_features, std::size_t n_indexed,
+                             const Offsets& column_offsets, std::string_view weight_type,
+                             double weight_concentration, bool prior_proper, const Vector& prior_a,
+                             const Vector& prior_b, bool marginalize) {
+    const IndexedFamily kind = parse_family(family);
+    const bool codes = kind == IndexedFamily::categorical;
+    detail::IndexedShape shape{n_components, n_features, n_indexed, {}, marginalize};
+    if (codes) {
+        require(static_cast<std::size_t>(column_offsets.size()) == n_features + 1,
+                "column_offsets has ", column_offsets.size(), " numbers for ", n_features,
+                " columns");
+        shape.column_offsets.assign(column_offsets.data(),
+                                    column_offsets.data() + column_offsets.size());
+        require(shape.column_offsets.back() == static_cast<std::int64_t>(n_indexed),
+                "column_offsets ends at ", shape.column_offsets.back(),
+                ", not at n_indexed=", n_indexed);
+    } else {
+        require(n_indexed == n_features, "n_indexed must be n_features=", n_features);
+    }
+    sized(prior_a, n_indexed, "prior_a");
+    sized(prior_b, codes ? 0 : n_indexed, "prior_b");
+    detail::IndexedPrior prior{prior_proper, to_vector(prior_a), to_vector(prior_b)};
+    return {{parse_weights(weight_type), weight_concentration, n_components},
+            detail::make_indexed(kind, std::move(shape), std::move(prior))};
+}
+
+Vector e_step(const IndexedTable& table, const Data& data, bool is_float,
+              const OptionalVector& weights, const OptionalVector& base,
+              const OptionalLabels& labels, std::uint64_t offset, std::string_view rule,
+              std::uint64_t seed, std::uint32_t iteration, int n_threads) {
+    const auto local_rule = parse_local_rule(rule);
+    IndexedRows rows = view_rows(data, table.family, table.shape.n_features, weights, base);
+    rows.offset = offset;
+    const std::size_t K = table.shape.n_components;
+    if (labels)
+        rows.labels = sized_labels(*labels, rows.n_rows);
+    if (local_rule == LocalRule::labels)
+        check_labels(rows.labels, rows.n_rows, K);
+    Vector stats(static_cast<py::ssize_t>(detail::indexed_stats_size(K, table.shape.n_indexed())));
+    double* out = stats.mutable_data();
+    call_native([&](const Poll& poll) {
+        models::e_step(table, rows, is_float, local_rule, seed, iteration, n_threads, poll, out);
+    });
+    return stats;
+}
+
+py::object assign(const IndexedTable& table, const Data& data, bool is_float,
+                  const OptionalVector& base, std::string_view output, int n_threads) {
+    const IndexedRows rows =
+        view_rows(data, table.family, table.shape.n_features, std::nullopt, base);
+    AssignArray result(output, rows.n_rows, table.shape.n_components);
+    call_native([&](const Poll& poll) {
+        models::assign(table, rows, is_float, result.out, n_threads, poll);
+    });
+    return result.array;
+}
+
+Vector log_base_measure(const Data& data, std::size_t n_features, int n_threads) {
+    const IndexedRows rows =
+        view_rows(data, IndexedFamily::poisson, n_features, std::nullopt, std::nullopt);
+    Vector result(static_cast<py::ssize_t>(rows.n_rows));
+    double* out = result.mutable_data();
+    call_native([&](const Poll& poll) { models::log_base_measure(rows, n_threads, poll, out); });
+    return result;
+}
+
+}  // namespace
+
+void bind_discrete(py::module_& m) {
+    [[maybe_unused]] const py::class_<IndexedTable> table(m, "IndexedTable");
+
+    py::class_<DiscreteMixture> mixture(m, "DiscreteMixture");
+    mixture.def(py::init(&make_mixture), py::kw_only(), py::arg("family"), py::arg("n_components"),
+                py::arg("n_features"), py::arg("n_indexed"), py::arg("column_offsets"),
+                py::arg("weight_type"), py::arg("weight_concentration"), py::arg("prior_proper"),
+                py::arg("prior_a"), py::arg("prior_b"), py::arg("marginalize"));
+    bind_contract(mixture);
+
+    m.def("indexed_e_step", &e_step);
+    m.def("indexed_assign", &assign);
+    m.def("indexed_log_base_measure", &log_base_measure);
+    m.def("indexed_block_rows", [](std::size_t n_indexed, std::size_t n_components, bool is_float) {
+        return models::indexed_block_shape(n_indexed, n_components, is_float).leaf_rows;
+    });
+}
+
+}  // namespace vemfast::bindings

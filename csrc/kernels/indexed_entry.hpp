@@ -1,0 +1,20 @@
+// The kernels of the indexed families of this level, as the table wants them.
+#pragma once
+
+#include "../isa/indexed_kernels.hpp"
+#include "indexed_estep.hpp"
+
+namespace vemfast::VEMFAST_LEVEL {
+namespace {
+
+template <class T>
+constexpr IndexedEntry<T> indexed_entry() {
+    return {&indexed_estep<T>, &indexed_assign<T>, &indexed_workspace_bytes<T>};
+}
+
+constexpr IndexedKernels indexed_kernels() {
+    return {indexed_entry<float>(), indexed_entry<double>()};
+}
+
+}  // namespace
+}  // namespace vemfast::VEMFAST_LEVEL
