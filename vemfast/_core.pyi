@@ -127,3 +127,66 @@ def scan_sums(
 def scan_mean(first: _Doubles, /) -> _Doubles: ...
 def scan_moments(second: _Doubles, centre: _Doubles, /) -> tuple[_Doubles, _Doubles]: ...
 def find_extremes(X: _Array, centre: _Doubles, /) -> tuple[int, float, int]: ...
+
+# bind_discrete.cpp: rows are a matrix of bits, codes or counts, or a CSR matrix in three arrays
+# (indptr, indices, and values or None)
+_Rows: TypeAlias = _Array | tuple[_Array, _Array, _Array | None]
+
+class IndexedTable: ...
+
+class DiscreteMixture:
+    def __init__(
+        self,
+        *,
+        family: str,
+        n_components: int,
+        n_features: int,
+        n_indexed: int,
+        column_offsets: np.ndarray[Any, np.dtype[np.int64]],
+        weight_type: str,
+        weight_concentration: float,
+        prior_proper: bool,
+        prior_a: _Doubles,
+        prior_b: _Doubles,
+        marginalize: bool,
+    ) -> None: ...
+    def prepare(self, kind: str, params: _Doubles, /) -> IndexedTable: ...
+    def update(
+        self,
+        rule: str,
+        previous_kind: str,
+        previous: _Doubles | None,
+        stats: _Doubles,
+        seed: int,
+        iteration: int,
+        /,
+    ) -> _Doubles: ...
+    def global_term(self, kind: str, params: _Doubles, /) -> float: ...
+    def expected_log_joint(self, kind: str, params: _Doubles, stats: _Doubles, /) -> float: ...
+    def mean_weights(self, params: _Doubles, /) -> _Doubles: ...
+
+def indexed_e_step(
+    table: IndexedTable,
+    rows: _Rows,
+    is_float: bool,
+    weights: _Doubles | None,
+    base: _Doubles | None,
+    labels: _Array | None,
+    offset: int,
+    rule: str,
+    seed: int,
+    iteration: int,
+    n_threads: int,
+    /,
+) -> _Doubles: ...
+def indexed_assign(
+    table: IndexedTable,
+    rows: _Rows,
+    is_float: bool,
+    base: _Doubles | None,
+    output: str,
+    n_threads: int,
+    /,
+) -> _Array: ...
+def indexed_log_base_measure(rows: _Rows, n_features: int, n_threads: int, /) -> _Doubles: ...
+def indexed_block_rows(n_indexed: int, n_components: int, is_float: bool, /) -> int: ...

@@ -179,9 +179,11 @@ class IndexedBlock:
     ----------
     n, n_features : int
     total_weight : float
+    base : ndarray of shape (n,) or None
+        Log base measures of the rows, for the model that needs them to keep.
     """
 
-    __slots__ = ("dtype", "n", "n_features", "offset", "rows", "total_weight", "weights")
+    __slots__ = ("base", "dtype", "n", "n_features", "offset", "rows", "total_weight", "weights")
 
     def __init__(
         self,
@@ -209,6 +211,7 @@ class IndexedBlock:
         self, rows: NDArray[Any] | SparseRows, weights: NDArray[np.float64] | None, offset: int
     ) -> None:
         self.rows = rows
+        self.base: NDArray[np.float64] | None = None
         self.weights = weights
         self.offset = offset
         self.total_weight = float(self.n) if weights is None else float(weights.sum())
@@ -240,12 +243,14 @@ class IndexedBlock:
             part.n = len(rows)
         weights = None if self.weights is None else self.weights[start:stop]
         part._fill(rows, weights, self.offset + start)
+        part.base = None if self.base is None else self.base[start:stop]
         return part
 
     def with_weights(self, weights: NDArray[np.float64] | None) -> IndexedBlock:
         """Return the same rows with other weights."""
         same = self.slice(0, self.n)
         same._fill(same.rows, _as_weights(weights, self.n, "rows"), self.offset)
+        same.base = self.base
         return same
 
     def parts(self, leaf_rows: int = 1) -> Iterator[IndexedBlock]:

@@ -26,6 +26,10 @@ constexpr int kChains = V >= 5   ? 1
 template <class T>
 constexpr T kImpossible = sizeof(T) == 8 ? T(-1e300) : T(-1e37);
 
+// What is below this, weights included, has such a score in it.
+template <class T>
+constexpr T kUnreachable = sizeof(T) == 8 ? T(-1e250) : T(-1e30);
+
 // sum over i < n of value[i] row(i)[0..V vectors), in registers: sum[0] holds the result.
 template <class T, int V, bool Valued, class Row>
 inline void sum_rows(std::size_t n, const T* value, Row row, Vec<T> (&sum)[kChains<V>][V]) {

@@ -154,7 +154,8 @@ static void indexed_estep(const IndexedTask<T>& task, std::size_t first, std::si
                                   space.row, counts);
         }
         const double base = base_measure(task.rows, row, n);
-        stats[0] += bound.local_bound + base;
+        const bool reachable = bound.local_bound > static_cast<double>(kUnreachable<T>);
+        stats[0] += reachable ? bound.local_bound + base : -__builtin_inf();
         stats[1] += bound.entropy + base;
     }
 }
@@ -192,7 +193,7 @@ static void indexed_assign(const IndexedTask<T>& task, std::size_t first, std::s
         local_exact<T>(space.s, space.ld, K, space.w, n_padded, space.density);
         for (std::size_t i = 0; out.log_density != nullptr && i < n; ++i) {
             const double base = task.rows.base == nullptr ? 0.0 : task.rows.base[row + i];
-            out.log_density[row + i] = space.density[i] > kImpossible<T> / 4
+            out.log_density[row + i] = space.density[i] > kUnreachable<T>
                                            ? static_cast<double>(space.density[i]) + base
                                            : -__builtin_inf();
         }

@@ -9,12 +9,13 @@ import pytest
 from vemfast import testing
 from vemfast.models.base import Step
 from vemfast.models.discrete_config import LARGEST_PROBABILITY
+from vemfast.models.discrete_mixture import DiscreteMixture
 from vemfast.reference import DiscreteMixture as ReferenceMixture
 from vemfast.stats import Params
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-IMPLEMENTATIONS = {"reference": ReferenceMixture}
+IMPLEMENTATIONS = {"reference": ReferenceMixture, "native": DiscreteMixture}
 OTHERS = [own for name, own in IMPLEMENTATIONS.items() if name != "reference"]
 # variational-em has the rules of em here; one test holds the two together.
 RUNGS = ("gibbs", "mean-field", "em", "hard-em")

@@ -14,12 +14,13 @@ from scipy.special import betaln, gammaln, logsumexp
 
 from vemfast.inference import fit
 from vemfast.models.base import Step
+from vemfast.models.discrete_mixture import DiscreteMixture
 from vemfast.reference import DiscreteMixture as ReferenceMixture
 from vemfast.stats import Params, Stats
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-IMPLEMENTATIONS = {"reference": ReferenceMixture}
+IMPLEMENTATIONS = {"reference": ReferenceMixture, "native": DiscreteMixture}
 implementations = pytest.mark.parametrize(
     "implementation", IMPLEMENTATIONS.values(), ids=IMPLEMENTATIONS
 )

@@ -16,7 +16,7 @@ from vemfast import _core
 from vemfast.data import IndexedBlock, SparseRows
 from vemfast.models.discrete_config import DiscreteConfig
 
-__all__ = ["first_table"]
+__all__ = ["as_points", "first_table"]
 
 Array = NDArray[np.float64]
 
@@ -93,12 +93,12 @@ def _some_rows(
     rows, weights = [], []
     for block, of, (first, last) in zip(blocks, present, pairwise(ends), strict=True):
         part = of[chosen[(chosen >= first) & (chosen < last)] - first]
-        rows.append(_as_points(config, block, part))
+        rows.append(as_points(config, block, part))
         weights.append(np.ones(part.size) if block.weights is None else block.weights[part])
     return np.concatenate(rows), np.concatenate(weights)
 
 
-def _as_points(config: DiscreteConfig, block: IndexedBlock, part: NDArray[np.int64]) -> Array:
+def as_points(config: DiscreteConfig, block: IndexedBlock, part: NDArray[np.int64]) -> Array:
     """Return some rows as points, (n, n_indexed): bits, counts or indicators of codes; NaN."""
     rows = block.rows
     if isinstance(rows, SparseRows):
