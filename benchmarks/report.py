@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from math import isnan
 from typing import Any
 
+from benchmarks import topics
 from benchmarks.compare import load
 from benchmarks.machine import preamble
 from benchmarks.timing import Sample, ratio
@@ -207,3 +208,31 @@ def markdown(records: Sequence[Record]) -> str:
     parts += ["## Same work", disagreements(records)]
     parts += ["## Skipped", "\n".join(skipped)] if skipped else []
     return "\n\n".join(parts) + "\n"
+
+
+def of_topic(records: Sequence[Record]) -> str:
+    """Render the records of one topic: seconds, ratios with what is asked of them, and facts."""
+    machine, found = records[0], records[1:]
+    topic = topics.load(machine["topic"])
+    lines = []
+    for r in found:
+        lines += [f"### {r['case']}", table(["", "seconds"], _timed(r))]
+        stated = [f"- {q['name']}: {_judged(q)}" for q in r["quotients"]]
+        stated += [f"- {name}: {_fact(value)}" for name, value in r["facts"].items()]
+        lines += ["\n".join(stated)] if stated else []
+    about = (topic.__doc__ or "").strip()
+    return "\n\n".join([f"# {topic.TITLE}", preamble(machine), about, *lines]) + "\n"
+
+
+def _timed(r: Record) -> list[list[str]]:
+    return [[name, str(sample)] for name, sample in samples(r).items()]
+
+
+def _judged(quotient: Record) -> str:
+    if quotient["most"] is not None:
+        return at_most(quotient["value"], quotient["most"])
+    return asked(quotient["value"], quotient["least"])
+
+
+def _fact(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
