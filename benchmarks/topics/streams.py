@@ -1,8 +1,8 @@
 """A fit from a memory map and from chunks, beside the same fit from memory.
 
-200,000 x 16 and 1,000,000 x 16 rows, K = 16, five iterations of EM from means near the truth; the file lies
-in the page cache, as it does from the second iteration on wherever it fits into memory. The chunks
-are 65,536 rows each, copied from the map as a reader of files would.
+200,000 x 16 and 1,000,000 x 16 rows, K = 16, five iterations of EM from means near the truth; the
+file lies in the page cache, as it does from the second iteration on wherever it fits into memory.
+The chunks are 65,536 rows each, copied from the map as a reader of files would.
 """
 
 from __future__ import annotations
