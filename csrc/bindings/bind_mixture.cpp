@@ -61,7 +61,7 @@ GaussianMixture make_mixture(std::size_t n_components, std::size_t n_features,
                              double weight_concentration, double mean_precision, const Vector& mean,
                              bool covariance_is_proper, double degrees_of_freedom,
                              const Vector& scale, const Vector& origin, const Vector& column_scale,
-                             double reg_covar) {
+                             double reg_covar, bool marginalize) {
     detail::GaussianPrior prior;
     prior.mean_precision = mean_precision;
     prior.mean.assign(mean.data(), sized(mean, n_features, "the prior mean") + n_features);
@@ -79,7 +79,8 @@ GaussianMixture make_mixture(std::size_t n_components, std::size_t n_features,
             components.covariance_size());
     return {{parse_weights(weight_type), weight_concentration, n_components},
             std::move(components),
-            to_vector(origin)};
+            to_vector(origin),
+            marginalize};
 }
 
 Vector e_step(const ScoreTable& table, std::string_view statistics, const py::array& X,
@@ -127,6 +128,21 @@ py::object assign(const ScoreTable& table, const py::array& X, std::string_view 
     return result;
 }
 
+// Writes the expected values of what is missing in X into `out`, which has its shape.
+void impute(const ScoreTable& table, const py::array& X,
+            py::array_t<double, py::array::c_style>& out, int n_threads) {
+    const auto rows = rows_view(X, std::nullopt, std::nullopt, 0, table.n_features());
+    require(table.missing() != nullptr, "the table was not made to integrate out missing values");
+    require(out.ndim() == 2 && out.shape(0) == X.shape(0) && out.shape(1) == X.shape(1),
+            "out must have the shape of X");
+    detail::AssignOutputs outputs;
+    outputs.imputed = out.mutable_data();
+    call_native([&](const Poll& poll) {
+        models::assign(table, rows, outputs, n_threads, poll);
+        return 0;
+    });
+}
+
 }  // namespace
 
 void bind_mixture(py::module_& m) {
@@ -137,7 +153,7 @@ void bind_mixture(py::module_& m) {
              py::arg("covariance_type"), py::arg("weight_type"), py::arg("weight_concentration"),
              py::arg("mean_precision"), py::arg("mean"), py::arg("covariance_is_proper"),
              py::arg("degrees_of_freedom"), py::arg("scale"), py::arg("origin"),
-             py::arg("column_scale"), py::arg("reg_covar"))
+             py::arg("column_scale"), py::arg("reg_covar"), py::arg("marginalize") = false)
         .def("prepare",
              [](const GaussianMixture& model, std::string_view kind, const Vector& params) {
                  const Kind parsed = parse_kind(kind);
@@ -198,14 +214,18 @@ void bind_mixture(py::module_& m) {
         });
 
     // Scores that give a row to the nearest of some centres, K x D, under squared units `metric`.
-    m.def("nearest_table", [](const Vector& centres, const Vector& metric, const Vector& origin) {
-        require(centres.ndim() == 2, "centres must have two dimensions, got ", centres.ndim());
-        const auto K = static_cast<std::size_t>(centres.shape(0));
-        const auto D = static_cast<std::size_t>(centres.shape(1));
-        sized(metric, D, "the metric");
-        sized(origin, D, "the origin");
-        return models::nearest_table(K, centres.data(), to_vector(metric), to_vector(origin));
-    });
+    m.def(
+        "nearest_table",
+        [](const Vector& centres, const Vector& metric, const Vector& origin, bool marginalize) {
+            require(centres.ndim() == 2, "centres must have two dimensions, got ", centres.ndim());
+            const auto K = static_cast<std::size_t>(centres.shape(0));
+            const auto D = static_cast<std::size_t>(centres.shape(1));
+            sized(metric, D, "the metric");
+            sized(origin, D, "the origin");
+            return models::nearest_table(K, centres.data(), to_vector(metric), to_vector(origin),
+                                         marginalize);
+        },
+        py::arg("centres"), py::arg("metric"), py::arg("origin"), py::arg("marginalize") = false);
     m.def("mixture_e_step", &e_step);
     m.def("mixture_assign", &assign);
     m.def("mixture_block_rows",
@@ -227,7 +247,9 @@ void bind_mixture(py::module_& m) {
         });
         return py::make_tuple(centres, distinct);
     });
-    m.def("scan_rows", [](const py::array& X, const OptionalVector& weights, int n_threads) {
+    m.def("mixture_impute", &impute);
+    m.def("scan_rows", [](const py::array& X, const OptionalVector& weights, int n_threads,
+                          bool marginalize) {
         const auto rows = rows_view(X, weights, std::nullopt, 0,
                                     static_cast<std::size_t>(X.ndim() == 2 ? X.shape(1) : 0));
         const auto D = static_cast<py::ssize_t>(rows.n_features);
@@ -236,21 +258,22 @@ void bind_mixture(py::module_& m) {
         double* mean_data = mean.mutable_data();
         double* variance_data = variance.mutable_data();
         const models::RowScan scan = call_native([&](const Poll& poll) {
-            return models::scan_rows(rows, n_threads, poll, mean_data, variance_data);
+            return models::scan_rows(rows, n_threads, poll, mean_data, variance_data, marginalize);
         });
         return py::make_tuple(scan.bad_row, scan.largest, scan.largest_row, mean, variance);
     });
     m.attr("scan_leaf_rows") = models::scan_leaf_rows();
     m.def("scan_sums", [](const py::array& X, const OptionalVector& weights, const Vector& centre,
-                          int n_threads) {
+                          int n_threads, bool marginalize) {
         const auto D = static_cast<std::size_t>(centre.size());
         const auto rows = rows_view(X, weights, std::nullopt, 0, D);
         const double* about = centre.data();
-        return to_array(call_native(
-            [&](const Poll& poll) { return models::scan_sums(rows, about, n_threads, poll); }));
+        return to_array(call_native([&](const Poll& poll) {
+            return models::scan_sums(rows, about, n_threads, poll, marginalize);
+        }));
     });
     m.def("scan_mean", [](const Vector& first) {
-        Vector mean((first.size() - 1) / 2);
+        Vector mean(first.size() / 3);
         models::scan_mean(to_vector(first), mean.mutable_data());
         return mean;
     });
@@ -258,16 +281,16 @@ void bind_mixture(py::module_& m) {
     m.def("scan_moments", [](const Vector& second, const Vector& centre) {
         Vector mean(centre.size(), centre.data());
         Vector variance(centre.size());
-        sized(second, 1 + 2 * static_cast<std::size_t>(centre.size()), "the sums");
+        sized(second, 3 * static_cast<std::size_t>(centre.size()), "the sums");
         models::scan_moments(to_vector(second), mean.mutable_data(), variance.mutable_data());
         return py::make_tuple(mean, variance);
     });
-    m.def("find_extremes", [](const py::array& X, const Vector& centre) {
+    m.def("find_extremes", [](const py::array& X, const Vector& centre, bool marginalize) {
         const auto D = static_cast<std::size_t>(centre.size());
         const auto rows = rows_view(X, std::nullopt, std::nullopt, 0, D);
         const double* about = centre.data();
-        const models::RowScan scan =
-            call_native([&](const Poll&) { return models::find_extremes(rows, about); });
+        const models::RowScan scan = call_native(
+            [&](const Poll&) { return models::find_extremes(rows, about, marginalize); });
         return py::make_tuple(scan.bad_row, scan.largest, scan.largest_row);
     });
 }

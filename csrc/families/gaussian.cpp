@@ -510,6 +510,7 @@ Gaussian::StudentFactors Gaussian::predictive(GaussianFields<const double> field
     static_cast<Factors&>(out) = factors({fields.means, nullptr, nullptr, scale.data()}, false);
     out.tail.resize(K_);
     out.tail_scale.resize(K_);
+    out.gain.resize((D_ + 1) * K_);
     for (std::size_t k = 0; k < K_; ++k) {
         const double kappa = fields.precision[k];
         const double nu = fields.freedom[freedom_index(k)];
@@ -523,6 +524,16 @@ Gaussian::StudentFactors Gaussian::predictive(GaussianFields<const double> field
             const double freedom = spherical ? d * nu : nu + 1.0 - d;
             out.tail[k] = 0.5 * (freedom + d);
             constant += special::lgamma(0.5 * (freedom + d)) - special::lgamma(0.5 * freedom);
+        }
+        // Fewer features have the same freedom: only the normaliser and the tail change.
+        const double per_feature = 0.5 * (log_pi + std::log((kappa + 1.0) / kappa));
+        for (std::size_t m = 0; m <= D_; ++m) {
+            const double less = static_cast<double>(m);
+            const double of_one = special::lgamma(out.tail[k]);
+            const double norm = kind_ == Covariance::diag
+                                    ? less * (special::lgamma(0.5 * nu) - of_one)
+                                    : special::lgamma(out.tail[k] - 0.5 * less) - of_one;
+            out.gain[m * K_ + k] = norm + less * per_feature;
         }
     }
     return out;

@@ -74,8 +74,9 @@ class VEMFAST_API Gaussian {
     Factors factors(GaussianFields<const double> fields, bool is_posterior) const;
 
     // Posterior predictive Student-t densities: constant - tail log1p(tail_scale |F x - b|^2).
+    // `gain`, (D + 1) x K: what integrating out so many features adds to the constant.
     struct StudentFactors : Factors {
-        std::vector<double> tail, tail_scale;
+        std::vector<double> tail, tail_scale, gain;
     };
     StudentFactors predictive(GaussianFields<const double> posterior) const;
 

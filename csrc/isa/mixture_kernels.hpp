@@ -15,6 +15,10 @@ struct MixtureEntry {
     void (*assign)(const detail::MixtureTask<T>& task, std::size_t first, std::size_t n_rows,
                    std::size_t tile_rows, void* memory, const detail::AssignOutputs& out);
     std::size_t (*workspace_bytes)(std::size_t tile_rows, std::size_t features, std::size_t K);
+    // What an E-step or assignment of rows with missing values needs beyond that; `matrix`: the
+    // table's covariances are full or tied.
+    std::size_t (*missing_bytes)(std::size_t tile_rows, std::size_t n_features, std::size_t K,
+                                 bool matrix);
     void (*pack_triangle)(const double* lower, std::size_t n, T* out);
 };
 

@@ -23,7 +23,8 @@ static void pack_triangle(const double* lower, std::size_t n, T* out) {
 
 template <class T>
 constexpr MixtureEntry<T> mixture_entry() {
-    return {&mixture_estep<T>, &mixture_assign<T>, &workspace_bytes<T>, &pack_triangle<T>};
+    return {&mixture_estep<T>, &mixture_assign<T>, &workspace_bytes<T>, &missing_bytes<T>,
+            &pack_triangle<T>};
 }
 
 constexpr MixtureKernels mixture_kernels() {

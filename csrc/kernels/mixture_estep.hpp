@@ -10,6 +10,7 @@
 #include "../families/gaussian_accumulate.hpp"
 #include "../families/gaussian_score.hpp"
 #include "../latents/mixture.hpp"
+#include "missing_estep.hpp"
 #include "task.hpp"
 
 namespace vemfast::VEMFAST_LEVEL {
@@ -172,16 +173,42 @@ inline std::size_t strip_rows(std::size_t K) {
 }
 
 // Scores and local rule of rows [r, r + n_strip) of the tile, whose first row is `row` of the
-// view and whose first `n` rows are real. Responsibilities stay in their place in space.s.
+// view and whose first `n` rows are real. Responsibilities stay in their place in space.s, where
+// the scores already are if `scored`.
 template <class T>
 static TileBound local_step(const MixtureTask<T>& task, const TileWorkspace<T>& space,
-                            std::size_t r, std::size_t row, std::size_t n_strip, std::size_t n) {
+                            std::size_t r, std::size_t row, std::size_t n_strip, std::size_t n,
+                            bool scored) {
     T* s = space.s + r;
-    if (needs_scores(task.rule))
+    if (needs_scores(task.rule) && !scored)
         score<T>(task.scores, space.x + r, space.ld, n_strip, space.spare + r, s);
     const LocalStep step{task.rule, task.rows.labels, task.rows.offset, task.seed, task.iteration};
     return apply_rule<T>(step, s, space.ld, task.scores.n_components, space.w + r, row + r,
                          at_most(n_strip, n > r ? n - r : 0), n_strip, space.labels + r);
+}
+
+// Workspace for missing values, behind that of the tile. The tile's must be carved for `features`.
+template <class T>
+inline std::size_t missing_bytes(std::size_t tile_rows, std::size_t D, std::size_t K, bool matrix) {
+    MissingWorkspace<T> space{};
+    const std::size_t ld = round_up(tile_rows, 64) + kRowPad<T>;
+    return carve_missing<T>(nullptr, ld, tile_rows, D, K, matrix, space) + 128;
+}
+
+template <class T>
+static MissingWorkspace<T> missing_workspace(const MixtureTask<T>& task, void* memory,
+                                             std::size_t tile_rows, std::size_t features,
+                                             std::size_t ld) {
+    MissingWorkspace<T> space{};
+    if (task.missing == nullptr)
+        return space;
+    const std::size_t K = task.scores.n_components;
+    const std::size_t behind = round_up(workspace_bytes<T>(tile_rows, features, K), 64);
+    char* start = static_cast<char*>(memory) + behind;
+    start += (64 - reinterpret_cast<std::uintptr_t>(start) % 64) % 64;
+    carve_missing<T>(start, ld, tile_rows, task.scores.n_features, K, is_matrix(task.scores.kind),
+                     space);
+    return space;
 }
 
 // Adds the statistics of rows [first, first + n_rows) to `stats` (layout as in task.hpp).
@@ -193,27 +220,41 @@ static void mixture_estep(const MixtureTask<T>& task, std::size_t first, std::si
     const std::size_t features = tile_features(task.statistics, D);
     const StatsLayout layout = stats_layout(task.statistics, K, D);
     const TileWorkspace<T> space = carve<T>(memory, tile_rows, features, K);
+    MissingWorkspace<T> holes = missing_workspace<T>(task, memory, tile_rows, features, space.ld);
     const std::size_t strip = strip_rows<T>(K);
     for (std::size_t done = 0; done < n_rows; done += tile_rows) {
         const std::size_t n = at_most(n_rows - done, tile_rows);
         const std::size_t n_padded = round_up(n, kPadRows<T>);
         const std::size_t row = first + done;
         load_rows<T>(task.rows, row, n, n_padded, task.scores.origin, space);
+        const MissingTile<T> tile{space.x,      space.s,  space.w, space.spare,
+                                  space.labels, space.ld, n,       n_padded};
+        const bool missing =
+            task.missing != nullptr && any_missing<T>(space.x, space.ld, D, n_padded);
+        if (missing)
+            score_missing<T>(task, tile, holes);
         TileBound bound;
         for (std::size_t r = 0; r < n_padded; r += strip) {
             const TileBound part =
-                local_step<T>(task, space, r, row, at_most(strip, n_padded - r), n);
+                local_step<T>(task, space, r, row, at_most(strip, n_padded - r), n, missing);
             bound.local_bound += part.local_bound;
             bound.entropy += part.entropy;
         }
+        const bool by_label = gives_labels(task.rule);
+        if (missing && by_label)
+            complete_by_label<T>(task, tile, row, holes);
         append_squares<T>(task.statistics, space.x, space.ld, D, n_padded);
-        if (gives_labels(task.rule))
+        if (by_label)
             accumulate_labels<T>(task, space, n, features, layout, stats);
+        else if (missing && task.scores.kind == Covariance::full)
+            accumulate_completed<T>(task, tile, space.weighted, holes, layout, stats);
         else
             accumulate<T>(task.statistics, space.s, space.x, space.ld, 0, K, D, n_padded,
                           space.weighted, layout, stats);
         accumulate_tied<T>(task.statistics, space.w, space.x, space.ld, D, n_padded, space.weighted,
                            layout, stats);
+        if (missing)
+            add_missing_moments<T>(task, tile, by_label, holes, layout, stats);
         stats[0] += bound.local_bound;
         stats[1] += bound.entropy;
     }
@@ -225,8 +266,9 @@ static void mixture_assign(const MixtureTask<T>& task, std::size_t first, std::s
                            std::size_t tile_rows, void* memory, const AssignOutputs& out) {
     const std::size_t K = task.scores.n_components;
     const std::size_t D = task.scores.n_features;
-    const TileWorkspace<T> space =
-        carve<T>(memory, tile_rows, tile_features(task.statistics, D), K);
+    const std::size_t features = tile_features(task.statistics, D);
+    const TileWorkspace<T> space = carve<T>(memory, tile_rows, features, K);
+    MissingWorkspace<T> holes = missing_workspace<T>(task, memory, tile_rows, features, space.ld);
     for (std::size_t done = 0; done < n_rows; done += tile_rows) {
         const std::size_t n = at_most(n_rows - done, tile_rows);
         const std::size_t n_padded = round_up(n, kPadRows<T>);
@@ -234,7 +276,14 @@ static void mixture_assign(const MixtureTask<T>& task, std::size_t first, std::s
         load_rows<T>(task.rows, row, n, n_padded, task.scores.origin, space);
         for (std::size_t r = 0; r < n_padded; ++r)
             space.w[r] = T(1);
-        score<T>(task.scores, space.x, space.ld, n_padded, space.spare, space.s);
+        const MissingTile<T> tile{space.x,      space.s,  space.w, space.spare,
+                                  space.labels, space.ld, n,       n_padded};
+        const bool missing =
+            task.missing != nullptr && any_missing<T>(space.x, space.ld, D, n_padded);
+        if (missing)
+            score_missing<T>(task, tile, holes);
+        else
+            score<T>(task.scores, space.x, space.ld, n_padded, space.spare, space.s);
         if (out.scores != nullptr) {
             for (std::size_t r = 0; r < n; ++r) {
                 for (std::size_t k = 0; k < K; ++k)
@@ -246,9 +295,11 @@ static void mixture_assign(const MixtureTask<T>& task, std::size_t first, std::s
             for (std::size_t r = 0; r < n; ++r)
                 out.labels[row + r] = space.labels[r];
         }
-        if (out.responsibilities == nullptr && out.log_density == nullptr)
+        if (out.responsibilities == nullptr && out.log_density == nullptr && out.imputed == nullptr)
             continue;
         local_exact<T>(space.s, space.ld, K, space.w, n_padded, space.density);
+        if (out.imputed != nullptr && missing)
+            impute_tile<T>(task, tile, row, holes, out.imputed);
         if (out.log_density != nullptr) {
             // A capped square means that the row is farther than the type can say.
             constexpr T kUnreachable = -kLargestSquare<T> / 4;

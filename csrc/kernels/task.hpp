@@ -49,12 +49,36 @@ struct GaussianScores {
     const double* origin = nullptr;  // D, subtracted from every row
 };
 
+// What scoring rows with missing features needs beside GaussianScores: doubles, the components side
+// by side in rows of `stride` numbers (K rounded up to kLaneQuantum; the components beyond K are
+// harmless). With Lambda the (expected) precision, m the missing features of a row:
+//   full       precision: D x D x stride; pull: Lambda mu, D x stride
+//   tied       precision: D x D x kLaneQuantum equal numbers; pull; root: the factor, D x D lower
+//              triangular, Lambda = F^T F; centre: F mu, D x stride
+//   diag       precision: D x stride        spherical kinds: precision: stride
+// and what the score of a row gains by features that are integrated out:
+//   full, tied and spherical kinds  gain: (D + 1) x stride, by their number; -log|Lambda_mm| / 2
+//                                   included for the spherical kinds only
+//   diag                            gain: D x stride, of each feature, -log(Lambda) / 2 included
+static constexpr std::size_t kLaneQuantum = 8;
+
+struct MissingScores {
+    std::size_t stride = 0;
+    const double* precision = nullptr;
+    const double* mean = nullptr;  // D x stride
+    const double* pull = nullptr;
+    const double* root = nullptr;
+    const double* centre = nullptr;
+    const double* gain = nullptr;
+};
+
 // Outputs of an assignment pass; each may be null. Rows are relative to the view.
 struct AssignOutputs {
     std::int32_t* labels = nullptr;      // n_rows
     double* responsibilities = nullptr;  // n_rows x K
     double* log_density = nullptr;       // n_rows: logsumexp of the scores
     double* scores = nullptr;            // n_rows x K
+    double* imputed = nullptr;           // n_rows x D; only missing values are written
 };
 
 template <class T>
@@ -65,6 +89,8 @@ struct MixtureTask {
     LocalRule rule = LocalRule::exact;
     std::uint64_t seed = 0;
     std::uint32_t iteration = 0;
+    // Not null: NaN is a missing value. Null: rows have no NaN.
+    const MissingScores* missing = nullptr;
 };
 
 // Sizes that depend on the shape and the scalar type only, never on threads: they fix the order

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "isa/dispatch.hpp"
+#include "math/dense.hpp"
 #include "models/row_pass.hpp"
 #include "vemfast/random.hpp"
 
@@ -104,11 +105,104 @@ detail::GaussianScores<T> ScoreTable::view() const {
     return out;
 }
 
+bool ScoreTable::has_matrices() const {
+    return is_matrix(kind_);
+}
+
+void ScoreTable::marginalize(const Gaussian& family, const Gaussian::Factors& factors,
+                             const double* means) {
+    constexpr double kHalfLog2Pi = 0.91893853320467274178;
+    const std::size_t D = family.n_features();
+    std::vector<double> gain((D + 1) * K_);
+    for (std::size_t m = 0; m <= D; ++m)
+        std::fill_n(gain.begin() + static_cast<std::ptrdiff_t>(m * K_), K_,
+                    static_cast<double>(m) * kHalfLog2Pi);
+    set_missing(family, factors, means, gain);
+}
+
+void ScoreTable::marginalize(const Gaussian& family, const Gaussian::StudentFactors& factors,
+                             const double* means) {
+    set_missing(family, factors, means, factors.gain);
+}
+
+// Arrays of detail::MissingScores, one behind the other. Components beyond K have unit precision.
+void ScoreTable::set_missing(const Gaussian& family, const Gaussian::Factors& factors,
+                             const double* means, const std::vector<double>& gain) {
+    const std::size_t D = family.n_features();
+    constexpr std::size_t Q = detail::kLaneQuantum;
+    const std::size_t stride = (K_ + Q - 1) / Q * Q;
+    const bool matrix = has_matrices();
+    const bool tied = kind_ == Covariance::tied;
+    const bool diag = kind_ == Covariance::diag;
+    const std::size_t width = tied ? Q : stride;  // lanes of a precision
+    const std::size_t precision_size = (matrix ? D * D : diag ? D : 1) * width;
+    const std::size_t gain_size = (D + 1) * stride;
+    std::vector<double> lanes(precision_size + 3 * D * stride + gain_size + (tied ? D * D : 0));
+    double* precision = lanes.data();
+    double* mean = precision + precision_size;
+    double* pull = mean + D * stride;
+    double* centre = pull + D * stride;
+    double* gains = centre + D * stride;
+    double* root = gains + gain_size;
+    for (std::size_t k = 0; k < K_; ++k) {
+        for (std::size_t i = 0; i < D; ++i)
+            mean[i * stride + k] = means[k * D + i];
+        for (std::size_t m = 0; m <= D; ++m)
+            gains[m * stride + k] = gain[m * K_ + k];
+    }
+    if (matrix) {
+        std::vector<double> product(D * D);
+        for (std::size_t k = 0; k < width; ++k) {
+            const bool real = tied || k < K_;
+            if (real && !(tied && k > 0))
+                detail::gram_lower(factors.factor.data() + (tied ? 0 : k * D * D), D,
+                                   product.data());
+            for (std::size_t i = 0; i < D; ++i) {
+                for (std::size_t j = 0; j < D; ++j)
+                    precision[(i * D + j) * width + k] =
+                        real ? product[i * D + j] : static_cast<double>(i == j);
+            }
+        }
+        for (std::size_t k = 0; k < K_; ++k) {
+            for (std::size_t i = 0; i < D; ++i) {
+                for (std::size_t j = 0; j < D; ++j)
+                    pull[i * stride + k] +=
+                        precision[(i * D + j) * width + (tied ? 0 : k)] * means[k * D + j];
+                centre[i * stride + k] = factors.shift[k * D + i];
+            }
+        }
+        if (tied)
+            std::copy_n(factors.factor.begin(), D * D, root);
+    } else {
+        for (std::size_t k = 0; k < K_; ++k) {
+            const std::size_t c = kind_ == Covariance::tied_spherical ? 0 : k;
+            for (std::size_t i = 0; i < (diag ? D : 1); ++i) {
+                const double factor = factors.factor[diag ? k * D + i : c];
+                precision[i * stride + k] = diag ? factor * factor : factor;
+            }
+            for (std::size_t i = 0; i <= (diag ? D - 1 : D); ++i) {
+                // By feature for diag, by number for the others.
+                const double number = diag ? 1.0 : static_cast<double>(i);
+                gains[i * stride + k] =
+                    gain[(diag ? 1 : i) * K_ + k] -
+                    0.5 * number * std::log(precision[(diag ? i * stride : 0) + k]);
+            }
+        }
+    }
+    lanes_ = std::make_shared<const std::vector<double>>(std::move(lanes));
+    const double* data = lanes_->data();
+    const auto at = [&](const double* pointer) { return data + (pointer - precision); };
+    missing_ = {stride, data, at(mean), at(pull), at(root), at(centre), at(gains)};
+}
+
 // ---- GaussianMixture -----------------------------------------------------------------------
 
 GaussianMixture::GaussianMixture(detail::Weights weights, Gaussian components,
-                                 std::vector<double> origin)
-    : weights_(weights), components_(std::move(components)), origin_(std::move(origin)) {}
+                                 std::vector<double> origin, bool marginalize)
+    : weights_(weights),
+      components_(std::move(components)),
+      origin_(std::move(origin)),
+      marginalize_(marginalize) {}
 
 std::size_t GaussianMixture::stats_size() const {
     return detail::stats_layout(covariance(), n_components(), n_features()).size;
@@ -150,8 +244,12 @@ std::vector<double> GaussianMixture::log_weights(Kind kind, const double* params
 }
 
 ScoreTable GaussianMixture::prepare(Kind kind, const double* params) const {
-    return {components_, components_.factors(fields(kind, params), kind == Kind::posterior),
-            log_weights(kind, params).data(), origin_};
+    const auto of = fields(kind, params);
+    const Gaussian::Factors factors = components_.factors(of, kind == Kind::posterior);
+    ScoreTable table(components_, factors, log_weights(kind, params).data(), origin_);
+    if (marginalize_)
+        table.marginalize(components_, factors, of.means);
+    return table;
 }
 
 ScoreTable GaussianMixture::predictive(const double* posterior) const {
@@ -159,8 +257,12 @@ ScoreTable GaussianMixture::predictive(const double* posterior) const {
     weights_.mean(posterior, log_mean.data());
     for (double& w : log_mean)
         w = std::log(w);
-    return {components_, components_.predictive(fields(Kind::posterior, posterior)),
-            log_mean.data(), origin_};
+    const auto of = fields(Kind::posterior, posterior);
+    const Gaussian::StudentFactors factors = components_.predictive(of);
+    ScoreTable table(components_, factors, log_mean.data(), origin_);
+    if (marginalize_)
+        table.marginalize(components_, factors, of.means);
+    return table;
 }
 
 void GaussianMixture::update(ParameterRule rule, Kind previous_kind, const double* previous,
@@ -241,14 +343,19 @@ std::vector<std::size_t> GaussianMixture::at_edge(const double* point) const {
 }
 
 ScoreTable nearest_table(std::size_t n_components, const double* centres,
-                         const std::vector<double>& metric, const std::vector<double>& origin) {
+                         const std::vector<double>& metric, const std::vector<double>& origin,
+                         bool marginalize) {
     const Gaussian ruler(Covariance::diag, n_components, metric.size(), {}, metric, 0.0);
     std::vector<double> variances;
     for (std::size_t k = 0; k < n_components; ++k)
         variances.insert(variances.end(), metric.begin(), metric.end());
     const std::vector<double> log_weights(n_components, 0.0);
-    return {ruler, ruler.factors({centres, nullptr, nullptr, variances.data()}, false),
-            log_weights.data(), origin};
+    const Gaussian::Factors factors =
+        ruler.factors({centres, nullptr, nullptr, variances.data()}, false);
+    ScoreTable table(ruler, factors, log_weights.data(), origin);
+    if (marginalize)
+        table.marginalize(ruler, factors, centres);
+    return table;
 }
 
 // ---- passes over the rows ------------------------------------------------------------------
@@ -281,8 +388,11 @@ Plan plan_for(const ScoreTable& table, const detail::RowsView& rows, int n_threa
     const detail::BlockShape shape =
         block_shape(table.n_features(), table.n_components(), sizeof(T) == 4);
     const std::size_t tile_rows = std::min(shape.tile_rows, rows.n_rows);
-    const std::size_t bytes = entry<T>().workspace_bytes(
-        tile_rows, tile_features(table.n_features()), table.n_components());
+    const std::size_t K = table.n_components();
+    const std::size_t D = table.n_features();
+    std::size_t bytes = entry<T>().workspace_bytes(tile_rows, tile_features(D), K);
+    if (table.missing() != nullptr)
+        bytes += entry<T>().missing_bytes(tile_rows, D, K, table.has_matrices());
     return {{rows.n_rows, shape.leaf_rows, bytes, n_threads}, tile_rows};
 }
 
@@ -291,7 +401,8 @@ void run_e_step(const ScoreTable& table, Covariance statistics, const detail::Ro
                 detail::LocalRule rule, std::uint64_t seed, std::uint32_t iteration, int n_threads,
                 const Poll& poll, double* stats) {
     const Plan plan = plan_for<T>(table, rows, n_threads);
-    const detail::MixtureTask<T> task{rows, table.view<T>(), statistics, rule, seed, iteration};
+    const detail::MixtureTask<T> task{rows, table.view<T>(), statistics,     rule,
+                                      seed, iteration,       table.missing()};
     const std::size_t size =
         detail::stats_layout(statistics, table.n_components(), table.n_features()).size;
     const auto add = [&](std::size_t first, std::size_t n, void* memory, double* out) {
@@ -307,6 +418,7 @@ void run_assign(const ScoreTable& table, const detail::RowsView& rows,
     detail::MixtureTask<T> task{};
     task.rows = rows;
     task.scores = table.view<T>();
+    task.missing = table.missing();
     for_each_leaf(plan.pass, poll, [&](std::size_t first, std::size_t n, void* memory) {
         entry<T>().assign(task, first, n, plan.tile_rows, memory, out);
     });

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "families/dirichlet.hpp"
@@ -33,11 +34,24 @@ class VEMFAST_API ScoreTable {
     template <class T>
     detail::GaussianScores<T> view() const;
 
+    // Null unless the table was made to integrate missing features out.
+    const detail::MissingScores* missing() const {
+        return missing_.stride == 0 ? nullptr : &missing_;
+    }
+    void marginalize(const detail::Gaussian& family, const detail::Gaussian::Factors& factors,
+                     const double* means);
+    void marginalize(const detail::Gaussian& family,
+                     const detail::Gaussian::StudentFactors& factors, const double* means);
+
     std::size_t n_components() const { return K_; }
     std::size_t n_features() const { return origin_.size(); }
     bool is_student() const { return !double_.tail.empty(); }
+    bool has_matrices() const;
 
   private:
+    void set_missing(const detail::Gaussian& family, const detail::Gaussian::Factors& factors,
+                     const double* means, const std::vector<double>& gain);
+
     template <class T>
     struct Arrays {
         std::vector<T> constant, factor, shift, tail, tail_scale;
@@ -53,12 +67,16 @@ class VEMFAST_API ScoreTable {
     std::vector<double> origin_;
     Arrays<float> float_;
     Arrays<double> double_;
+    // The storage of what missing_ points to; shared, so that a copy of the table keeps it.
+    std::shared_ptr<const std::vector<double>> lanes_;
+    detail::MissingScores missing_;
 };
 
 class VEMFAST_API GaussianMixture {
   public:
+    // `marginalize`: NaN in rows is a missing value, which score tables integrate out.
     GaussianMixture(detail::Weights weights, detail::Gaussian components,
-                    std::vector<double> origin);
+                    std::vector<double> origin, bool marginalize = false);
 
     std::size_t n_components() const { return components_.n_components(); }
     std::size_t n_features() const { return components_.n_features(); }
@@ -97,12 +115,13 @@ class VEMFAST_API GaussianMixture {
     detail::Weights weights_;
     detail::Gaussian components_;
     std::vector<double> origin_;
+    bool marginalize_;
 };
 
 // Scores that give each row to the nearest centre (K x D, centred), in squared units `metric` (D).
 VEMFAST_API ScoreTable nearest_table(std::size_t n_components, const double* centres,
                                      const std::vector<double>& metric,
-                                     const std::vector<double>& origin);
+                                     const std::vector<double>& origin, bool marginalize = false);
 
 // Block sizes for a shape; see task.hpp.
 VEMFAST_API detail::BlockShape block_shape(std::size_t n_features, std::size_t n_components,

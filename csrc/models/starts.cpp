@@ -42,13 +42,41 @@ void scan_sums(const detail::RowsView& rows, std::size_t first, std::size_t n, c
     }
 }
 
+// The same over the values that are not NaN; out: weights (D), sums (D), squares (D).
 template <class T>
-void find_extremes(const detail::RowsView& rows, const double* centre, RowScan& scan) {
+void scan_observed(const detail::RowsView& rows, std::size_t first, std::size_t n,
+                   const double* centre, double* out) {
+    const std::size_t D = rows.n_features;
+    const T* row =
+        static_cast<const T*>(rows.data) + static_cast<std::ptrdiff_t>(first) * rows.row_stride;
+    for (std::size_t r = 0; r < n; ++r, row += rows.row_stride) {
+        const double w =
+            rows.weights == nullptr
+                ? 1.0
+                : rows.weights[static_cast<std::ptrdiff_t>(first + r) * rows.weight_stride];
+        for (std::size_t i = 0; i < D; ++i) {
+            const double value =
+                static_cast<double>(row[static_cast<std::ptrdiff_t>(i) * rows.column_stride]);
+            if (std::isnan(value))
+                continue;
+            const double x = value - centre[i];
+            out[i] += w;
+            out[D + i] += w * x;
+            out[2 * D + i] += w * x * x;
+        }
+    }
+}
+
+template <class T>
+void find_extremes(const detail::RowsView& rows, const double* centre, bool marginalize,
+                   RowScan& scan) {
     const T* row = static_cast<const T*>(rows.data);
     for (std::size_t r = 0; r < rows.n_rows; ++r, row += rows.row_stride) {
         for (std::size_t i = 0; i < rows.n_features; ++i) {
             const double x =
                 static_cast<double>(row[static_cast<std::ptrdiff_t>(i) * rows.column_stride]);
+            if (marginalize && std::isnan(x))
+                continue;
             if (!std::isfinite(x)) {
                 scan.bad_row = static_cast<std::int64_t>(r);
                 return;
@@ -62,22 +90,26 @@ void find_extremes(const detail::RowsView& rows, const double* centre, RowScan& 
     }
 }
 
+// Weight, sums and squares of every column: 3 D numbers.
 std::vector<double> scan_pass(const detail::RowsView& rows, int n_threads, const Poll& poll,
-                              const double* centre) {
-    const std::size_t size = 1 + 2 * rows.n_features;
-    std::vector<double> out(size);
+                              const double* centre, bool marginalize) {
+    const std::size_t D = rows.n_features;
+    std::vector<double> out(3 * D);
+    const std::size_t size = marginalize ? 3 * D : 1 + 2 * D;
     const auto leaves = static_cast<std::int64_t>((rows.n_rows + kScanRows - 1) / kScanRows);
     exec::map_reduce(
         leaves, static_cast<std::int64_t>(size), n_threads, poll,
         [&](std::int64_t leaf, int, double* sums) {
             const std::size_t first = static_cast<std::size_t>(leaf) * kScanRows;
             const std::size_t n = std::min(kScanRows, rows.n_rows - first);
-            if (rows.is_float)
-                scan_sums<float>(rows, first, n, centre, sums);
-            else
-                scan_sums<double>(rows, first, n, centre, sums);
+            const auto scan = rows.is_float
+                                  ? (marginalize ? &scan_observed<float> : &scan_sums<float>)
+                                  : (marginalize ? &scan_observed<double> : &scan_sums<double>);
+            scan(rows, first, n, centre, sums);
         },
-        out.data());
+        out.data() + (3 * D - size));
+    if (!marginalize)
+        std::fill_n(out.begin(), D, out[D - 1]);
     return out;
 }
 
@@ -92,44 +124,47 @@ std::size_t scan_leaf_rows() {
 }
 
 std::vector<double> scan_sums(const detail::RowsView& rows, const double* centre, int n_threads,
-                              const Poll& poll) {
-    return scan_pass(rows, n_threads, poll, centre);
+                              const Poll& poll, bool marginalize) {
+    return scan_pass(rows, n_threads, poll, centre, marginalize);
 }
 
 void scan_mean(const std::vector<double>& first, double* mean) {
-    const std::size_t D = (first.size() - 1) / 2;
+    const std::size_t D = first.size() / 3;
     for (std::size_t i = 0; i < D; ++i)
-        mean[i] = first[1 + i] / first[0];
+        mean[i] = first[D + i] / first[i];
 }
 
 void scan_moments(const std::vector<double>& second, double* mean, double* variance) {
-    const std::size_t D = (second.size() - 1) / 2;
+    const std::size_t D = second.size() / 3;
     for (std::size_t i = 0; i < D; ++i) {
-        const double correction = second[1 + i] / second[0];
+        const double correction = second[D + i] / second[i];
         mean[i] += correction;
-        variance[i] = std::max(second[1 + D + i] / second[0] - correction * correction, 0.0);
+        variance[i] = second[2 * D + i] / second[i] - correction * correction;
+        if (variance[i] < 0)  // not std::max, which would hide that a column has no value
+            variance[i] = 0;
     }
 }
 
-RowScan find_extremes(const detail::RowsView& rows, const double* centre) {
+RowScan find_extremes(const detail::RowsView& rows, const double* centre, bool marginalize) {
     RowScan scan;
     if (rows.is_float)
-        find_extremes<float>(rows, centre, scan);
+        find_extremes<float>(rows, centre, marginalize, scan);
     else
-        find_extremes<double>(rows, centre, scan);
+        find_extremes<double>(rows, centre, marginalize, scan);
     return scan;
 }
 
 RowScan scan_rows(const detail::RowsView& rows, int n_threads, const Poll& poll, double* mean,
-                  double* variance) {
+                  double* variance, bool marginalize) {
     const std::vector<double> zero(rows.n_features, 0.0);
-    const std::vector<double> first = scan_pass(rows, n_threads, poll, zero.data());
+    const std::vector<double> first = scan_pass(rows, n_threads, poll, zero.data(), marginalize);
     scan_mean(first, mean);
     // The second pass, about the mean, is what keeps an offset out of the variance.
-    const std::vector<double> second = scan_pass(rows, n_threads, poll, mean);
+    const std::vector<double> second = scan_pass(rows, n_threads, poll, mean, marginalize);
     scan_moments(second, mean, variance);
     // Squares that overflow and bad rows both show here; only then is the slow search worth it.
-    return all_finite(second) && all_finite(first) ? RowScan{} : find_extremes(rows, mean);
+    return all_finite(second) && all_finite(first) ? RowScan{}
+                                                   : find_extremes(rows, mean, marginalize);
 }
 
 namespace {

@@ -18,19 +18,23 @@ struct RowScan {
 };
 
 // Weighted column means and variances (two passes, fixed tree), and the first row that is not
-// finite. With a bad row, mean and variance are not meaningful.
+// finite. With a bad row, mean and variance are not meaningful. With `marginalize`, NaN is a
+// missing value and left out; both are NaN for a column without any value.
 VEMFAST_API RowScan scan_rows(const detail::RowsView& rows, int n_threads, const Poll& poll,
-                              double* mean, double* variance);
+                              double* mean, double* variance, bool marginalize = false);
 
 // The same in steps, for rows that come in parts: a pass about zero, scan_mean, a pass about that,
-// scan_moments. A pass over rows: [weight, sums (D), squares (D)] about `centre`, which add up over
-// parts: the bits are those of the whole if parts are subtrees of leaves of scan_leaf_rows() rows.
+// scan_moments. A pass over rows: [weights (D), sums (D), squares (D)] about `centre`, which add up
+// over parts: the bits are those of the whole if parts are subtrees of leaves of scan_leaf_rows()
+// rows.
 VEMFAST_API std::size_t scan_leaf_rows();
 VEMFAST_API std::vector<double> scan_sums(const detail::RowsView& rows, const double* centre,
-                                          int n_threads, const Poll& poll);
+                                          int n_threads, const Poll& poll,
+                                          bool marginalize = false);
 VEMFAST_API void scan_mean(const std::vector<double>& first, double* mean);
 VEMFAST_API void scan_moments(const std::vector<double>& second, double* mean, double* variance);
-VEMFAST_API RowScan find_extremes(const detail::RowsView& rows, const double* centre);
+VEMFAST_API RowScan find_extremes(const detail::RowsView& rows, const double* centre,
+                                  bool marginalize = false);
 
 // Greedy k-means++ (Arthur and Vassilvitskii 2007; best of 2 + log K candidates a step), then at
 // most `max_iter` of Lloyd's iterations, on contiguous rows x (n x D) with positive weights.

@@ -72,6 +72,8 @@ class GaussianConfig:
     column_scale : ndarray of shape (n_features,)
         Column variances s^2; the support is Sigma >= reg_covar diag(s^2).
     reg_covar : float
+    marginalize : bool, default=False
+        NaN is a missing value, which is integrated out.
     """
 
     n_components: int
@@ -81,6 +83,7 @@ class GaussianConfig:
     origin: Array
     column_scale: Array
     reg_covar: float
+    marginalize: bool = False
 
     @property
     def is_shared(self) -> bool:

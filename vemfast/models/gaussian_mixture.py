@@ -132,7 +132,7 @@ class GaussianMixture(Model):
         table = self.prepare(params)
         worst = _worst_rows(self, table, blocks, empty.size, step.n_jobs)
         proposal = params.copy()
-        proposal["means"][empty] = worst - self.config.origin
+        proposal["means"][empty] = np.nan_to_num(worst - self.config.origin)
         weights = proposal["weights"]
         if weights.min() <= 0:
             weights[empty] = 1.0 / sum(block.total_weight for block in blocks)
@@ -186,6 +186,12 @@ class GaussianMixture(Model):
         factors = self._core.precision_factors(params.buffer)
         return factors.reshape(self.config.covariance_shape)
 
+    def impute(self, table: _core.ScoreTable, X: NDArray[Any], n_jobs: int) -> NDArray[np.float64]:
+        """Return rows with what is missing replaced by its mean given the rest, over q(z)."""
+        out = np.array(X, dtype=np.float64, order="C")
+        _core.mixture_impute(table, X, out, n_jobs)
+        return out
+
     @staticmethod
     def assign(table: _core.ScoreTable, X: NDArray[Any], output: str, n_jobs: int) -> NDArray[Any]:
         """Return "labels", "responsibilities", "log_density" or "scores" of rows, by row."""
@@ -229,7 +235,7 @@ class GaussianMixture(Model):
             rule = "random"
         else:
             centres = self._centres(blocks, step)
-        table = _core.nearest_table(centres, config.metric, config.origin)
+        table = _core.nearest_table(centres, config.metric, config.origin, config.marginalize)
         stats = [self._statistics(table, block, rule, step) for block in blocks]
         return sum(stats[1:], stats[0])
 
@@ -239,6 +245,8 @@ class GaussianMixture(Model):
         rows, weights = _some_rows(blocks, _START_ROWS, step.seed)
         scale = np.sqrt(config.metric)
         points = (rows - config.origin) / scale
+        if config.marginalize:  # centres are looked for among rows completed by column means
+            np.nan_to_num(points, copy=False)
         if self.start.init_params == "random_from_data":
             weighted = any(block.weights is not None for block in blocks)
             chosen = _generator(step.seed, 1).choice(
@@ -269,6 +277,7 @@ def _native(config: GaussianConfig) -> _core.GaussianMixture:
         origin=config.origin,
         column_scale=config.column_scale,
         reg_covar=config.reg_covar,
+        marginalize=config.marginalize,
     )
 
 

@@ -58,28 +58,40 @@ class Scan:
         return np.where(constant, usual, self.variance)
 
 
-def scan(block: RowBlock | StreamBlock, n_jobs: int) -> Scan:
-    """Return means and variances of the rows.
+def scan(block: RowBlock | StreamBlock, n_jobs: int, marginalize: bool = False) -> Scan:
+    """Return means and variances of the rows; with `marginalize`, of what is not NaN.
 
     Raises
     ------
     ValueError
-        If a value is NaN or infinite, or so large that squares overflow.
+        If a value is NaN or infinite, or so large that squares overflow, or a column has no value.
     """
     if isinstance(block, StreamBlock):
-        return _scan_stream(block, n_jobs)
-    bad_row, largest, largest_row, mean, variance = _core.scan_rows(block.X, block.weights, n_jobs)
+        return _scan_stream(block, n_jobs, marginalize)
+    bad_row, largest, largest_row, mean, variance = _core.scan_rows(
+        block.X, block.weights, n_jobs, marginalize
+    )
     if bad_row >= 0:
-        raise _bad(block.X[bad_row], block.offset + bad_row)
+        raise _bad(block.X[bad_row], block.offset + bad_row, marginalize)
     if largest_row >= 0:
         raise _too_large(largest, block.offset + largest_row)
+    return _checked(mean, variance)
+
+
+def _checked(mean: Array, variance: Array) -> Scan:
+    empty = np.flatnonzero(np.isnan(mean))
+    if empty.size:
+        raise ValueError(
+            f"X has no observed value in column {empty[0]}: all its rows of positive weight are "
+            "NaN there; drop the column"
+        )
     return Scan(mean, variance)
 
 
-def _scan_stream(block: StreamBlock, n_jobs: int) -> Scan:
+def _scan_stream(block: StreamBlock, n_jobs: int, marginalize: bool) -> Scan:
     def sums(centre: Array) -> Array:
         return sum_parts(
-            lambda part: _core.scan_sums(part.X, part.weights, centre, n_jobs),
+            lambda part: _core.scan_sums(part.X, part.weights, centre, n_jobs, marginalize),
             block,
             _core.scan_leaf_rows,
         )
@@ -91,18 +103,18 @@ def _scan_stream(block: StreamBlock, n_jobs: int) -> Scan:
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         worst = 0.0, -1
         for part in block.parts():
-            bad_row, largest, largest_row = _core.find_extremes(part.X, mean)
+            bad_row, largest, largest_row = _core.find_extremes(part.X, mean, marginalize)
             if bad_row >= 0:
-                raise _bad(part.X[bad_row], part.offset + bad_row)
+                raise _bad(part.X[bad_row], part.offset + bad_row, marginalize)
             if largest > worst[0] or not np.isfinite(largest):
                 worst = largest, part.offset + largest_row
         if worst[1] >= 0:
             raise _too_large(*worst)
-    return Scan(mean, variance)
+    return _checked(mean, variance)
 
 
-def _bad(row: NDArray[Any], number: int) -> ValueError:
-    column = int(np.argmin(np.isfinite(row)))
+def _bad(row: NDArray[Any], number: int, marginalize: bool) -> ValueError:
+    column = int(np.argmin(np.isfinite(row) | (marginalize & np.isnan(row))))
     what = "NaN" if np.isnan(row[column]) else "infinity (inf)"
     return ValueError(
         f"X contains {what} at row {number}, column {column}; drop or impute such rows"
@@ -125,6 +137,7 @@ def configure(
     parameter_rule: str,
     given: Hyperparameters,
     n_jobs: int,
+    marginalize: bool = False,
 ) -> GaussianConfig:
     """Return the configuration of a fit.
 
@@ -142,6 +155,7 @@ def configure(
         data.mean,
         data.column_scale,
         given.reg_covar,
+        marginalize,
     )
     is_point = parameter_rule == "point"
     weight_type, concentration = choose_weight_prior(
@@ -173,6 +187,7 @@ def configure(
         data.mean,
         data.column_scale,
         given.reg_covar,
+        marginalize,
     )
 
 
@@ -234,9 +249,14 @@ def _covariance_prior(
 
 
 def _scatter(block: RowBlock | StreamBlock, draft: GaussianConfig, n_jobs: int) -> Array:
-    """Return the scatter of all rows about the origin, (D, D), in one native pass."""
+    """Return the scatter of all rows about the origin, (D, D), in one native pass.
+
+    What is missing counts as the variance of its column, and has no covariance.
+    """
     D = draft.n_features
-    table = _core.nearest_table(np.zeros((1, D)), draft.column_scale, draft.origin)
+    table = _core.nearest_table(
+        np.zeros((1, D)), draft.column_scale, draft.origin, draft.marginalize
+    )
 
     def term(part: RowBlock) -> Array:
         return _core.mixture_e_step(

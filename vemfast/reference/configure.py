@@ -20,6 +20,7 @@ def configure(
     proper: bool = False,
     reg_covar: float = 1e-6,
     sample_weight: ArrayLike | None = None,
+    marginalize: bool = False,
 ) -> GaussianConfig:
     """Return a configuration for data of this shape and scale.
 
@@ -36,16 +37,22 @@ def configure(
         degrees of freedom, and the empirical covariance as scale.
     reg_covar : float, default=1e-6
     sample_weight : array-like of shape (n,), default=None
+    marginalize : bool, default=False
+        NaN is a missing value: scales are those of what is observed.
     """
     rows = np.asarray(X, dtype=np.float64)
     n, D = rows.shape
     w = np.ones(n) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
-    origin = w @ rows / w.sum()
-    centred = rows - origin
+    missing = np.isnan(rows) if marginalize else np.zeros(rows.shape, dtype=bool)
+    weight = w @ ~missing
+    origin = w @ np.where(missing, 0.0, rows) / weight
+    centred = np.where(missing, 0.0, rows - origin)
     covariance = (centred * w[:, None]).T @ centred
-    variances = np.diagonal(covariance) / w.sum()
+    variances = np.diagonal(covariance) / weight
     spread = variances > 0
     usual = variances[spread].mean() if spread.any() else 1.0
+    # What is missing varies as the rest of its column, and with no other one.
+    covariance = covariance + np.diag(variances * (w @ missing))
     covariance = covariance / max(w.sum() - 1.0, 1.0)
     diagonal = np.diagonal(covariance)
     matrix = covariance_type in ("full", "tied")
@@ -61,4 +68,6 @@ def configure(
         scale=scale,
     )
     column_scale = np.where(spread, variances, usual)
-    return GaussianConfig(n_components, D, covariance_type, prior, origin, column_scale, reg_covar)
+    return GaussianConfig(
+        n_components, D, covariance_type, prior, origin, column_scale, reg_covar, marginalize
+    )

@@ -19,6 +19,7 @@ from vemfast.reference.gaussian import Gaussian, NormalWishart, ScoreTable
 from vemfast.reference.gaussian_axis import AxisGaussian
 from vemfast.reference.gaussian_matrix import MatrixGaussian
 from vemfast.reference.labels import exact, hard, sampled
+from vemfast.reference.missing import complete, normals, predictive
 from vemfast.reference.random import (
     PARAMETER_STREAM,
     ROW_STREAM,
@@ -88,17 +89,64 @@ class GaussianMixture(Model):
         """Return the statistics of one block of rows."""
         stats = Stats(self.layout)
         for X, w, rows in self._chunks(block):
-            scores = self._scores(X, prepared)
-            if step.local_rule == "sampled":
-                bound, entropy, r = sampled(
-                    scores, uniform(step.seed, step.iteration, rows, ROW_STREAM)
-                )
-            else:
-                bound, entropy, r = hard(scores) if step.local_rule == "hard" else exact(scores)
+            if self.config.marginalize:
+                self._add_completed(stats, X, w, rows, prepared, step)
+                continue
+            bound, entropy, r = _local(self._scores(X, prepared), rows, step)
             self._add(stats, X, r * w[:, None])
             stats.local_bound += float(w @ bound)
             stats.entropy += float(w @ entropy)
         return stats
+
+    def _add_completed(
+        self,
+        stats: Stats,
+        X: Array,
+        w: Array,
+        rows: NDArray[np.int64],
+        table: ScoreTable,
+        step: Step,
+    ) -> None:
+        """Add the statistics of rows with missing features (docs/formulas, section 9)."""
+        K, D = table.means.shape
+        for part in complete(X, self.components, table):
+            bound, entropy, r = _local(part.scores, rows[part.rows], step)
+            own, m = w[part.rows], part.missing
+            r *= own[:, None]
+            counts = r.sum(axis=0)
+            stats.local_bound += float(own @ bound)
+            stats.entropy += float(own @ entropy)
+            values, spread = part.values, np.zeros((K, D, D))
+            if step.local_rule == "sampled":
+                root = np.linalg.cholesky(part.precision)
+                z = normals(step.seed, step.iteration, rows[part.rows], m)
+                values[:, :, m] += np.linalg.solve(
+                    root.swapaxes(1, 2), np.broadcast_to(z.T, (K, *z.T.shape))
+                ).swapaxes(1, 2)
+            else:
+                stats.entropy += float(counts @ (part.gains + 0.5 * len(m)))
+                spread[:, m[:, None], m] = np.linalg.inv(part.precision)
+            stats["counts"] += counts
+            stats["sums"] += np.einsum("nk,knd->kd", r, values)
+            moments = np.einsum("nk,kni,knj->kij", r, values, values)
+            moments += counts[:, None, None] * spread
+            self._add_moments(stats["scatter"], moments)
+
+    def _add_moments(self, scatter: Array, moments: Array) -> None:
+        """Add second moments (K, D, D) to a scatter as the covariance type stores it."""
+        kind = self.config.covariance_type
+        lower = np.tril_indices(self.config.n_features)
+        diagonals = np.diagonal(moments, axis1=1, axis2=2)
+        if kind == "full":
+            scatter += moments[:, lower[0], lower[1]]
+        elif kind == "tied":
+            scatter += moments.sum(axis=0)[lower]
+        elif kind == "diag":
+            scatter += diagonals
+        elif kind == "spherical":
+            scatter += diagonals.sum(axis=1)
+        else:
+            scatter += diagonals.sum()
 
     def _scores(self, X: Array, table: ScoreTable) -> Array:
         with np.errstate(over="ignore"):  # a row out of all proportion scores -inf
@@ -165,6 +213,8 @@ class GaussianMixture(Model):
     def log_density(self, params: Params, X: ArrayLike) -> Array:
         """Return the log density of rows, nats: at a point, or the posterior predictive."""
         rows = np.asarray(X, dtype=np.float64) - self.config.origin
+        if self.config.marginalize:
+            return self._observed_density(params, rows)
         if params.kind == "point":
             scores = self._scores(rows, self.prepare(params))
         else:
@@ -175,7 +225,38 @@ class GaussianMixture(Model):
     def responsibilities(self, params: Params, X: ArrayLike) -> Array:
         """Return the E-step's q(z) of rows, shape (n, n_components)."""
         rows = np.asarray(X, dtype=np.float64) - self.config.origin
-        return exact(self._scores(rows, self.prepare(params)))[2]
+        return exact(self._observed_scores(rows, self.prepare(params)))[2]
+
+    def impute(self, params: Params, X: ArrayLike) -> Array:
+        """Return rows with what is missing replaced by its mean given the rest, over q(z)."""
+        rows = np.asarray(X, dtype=np.float64) - self.config.origin
+        out = np.array(X, dtype=np.float64)
+        for part in complete(rows, self.components, self.prepare(params)):
+            r = exact(part.scores)[2]
+            values = np.einsum("nk,knd->nd", r, part.values) + self.config.origin
+            out[np.ix_(part.rows, part.missing)] = values[:, part.missing]
+        return out
+
+    def _observed_scores(self, X: Array, table: ScoreTable) -> Array:
+        if not self.config.marginalize:
+            return self._scores(X, table)
+        scores = np.empty((len(X), self.config.n_components))
+        for part in complete(X, self.components, table):
+            scores[part.rows] = part.scores
+        return scores
+
+    def _observed_density(self, params: Params, X: Array) -> Array:
+        """Return log densities of what is observed, by the densities of the features alone."""
+        if params.kind == "point":
+            return exact(self._observed_scores(X, self.prepare(params)))[0]
+        log_weights = np.log(self.weights.mean(params["concentration"]))
+        out = np.empty(len(X))
+        patterns, which = np.unique(np.isnan(X), axis=0, return_inverse=True)
+        for p, pattern in enumerate(patterns):
+            rows = which.reshape(-1) == p
+            q = predictive(self.config, self._posterior_of(params), X[rows], ~pattern)
+            out[rows] = exact(log_weights + q)[0]
+        return out
 
     # ---- starts ------------------------------------------------------------------------------
 
@@ -183,12 +264,14 @@ class GaussianMixture(Model):
         """Return the update after giving each row to the nearest centre."""
         centres = self._random_rows(blocks, step) if self.centres is None else self.centres
         unit = np.sqrt(self.config.metric)
-        centres = (centres - self.config.origin) / unit
+        centres = np.nan_to_num((centres - self.config.origin) / unit)
         stats = Stats(self.layout)
         for block in blocks:
             for X, w, _ in self._chunks(block):
-                nearness = X / unit @ centres.T - 0.5 * np.einsum("kd,kd->k", centres, centres)
-                self._add(stats, X, hard(nearness)[2] * w[:, None])
+                observed = ~np.isnan(X)
+                nearness = np.where(observed, X / unit, 0.0) @ centres.T
+                nearness -= 0.5 * observed @ (centres * centres).T
+                self._add_first(stats, X, hard(nearness)[2] * w[:, None])
         return self.update(None, stats, step)
 
     def from_responsibilities(
@@ -198,8 +281,15 @@ class GaussianMixture(Model):
         r = np.asarray(responsibilities, dtype=np.float64)
         stats = Stats(self.layout)
         for X, w, rows in self._chunks(block):
-            self._add(stats, X, r[rows - block.offset] * w[:, None])
+            self._add_first(stats, X, r[rows - block.offset] * w[:, None])
         return self.update(None, stats, step)
+
+    def _add_first(self, stats: Stats, X: Array, responsibilities: Array) -> None:
+        """Add rows whose missing features are yet as likely as the whole column says."""
+        missing = np.isnan(X)
+        self._add(stats, np.where(missing, 0.0, X), responsibilities)
+        spread = responsibilities.T @ missing * self.config.column_scale
+        self._add_moments(stats["scatter"], spread[:, :, None] * np.eye(X.shape[1]))
 
     def _random_rows(self, blocks: Sequence[RowBlock], step: Step) -> Array:
         stream = Stream(step.seed, 0, START_STREAM, 0)
@@ -249,3 +339,10 @@ class GaussianMixture(Model):
         covariance = wide.get(self.config.covariance_type, scale.mean(keepdims=True))
         groups = np.broadcast_to(covariance, (self.components.groups, *covariance.shape))
         return self._point(np.full(K, 1.0 / K), np.zeros((K, D)), groups)
+
+
+def _local(scores: Array, rows: NDArray[np.int64], step: Step) -> tuple[Array, Array, Array]:
+    """Return the bound, the entropy and the responsibilities of each row under the local rule."""
+    if step.local_rule == "sampled":
+        return sampled(scores, uniform(step.seed, step.iteration, rows, ROW_STREAM))
+    return hard(scores) if step.local_rule == "hard" else exact(scores)
