@@ -134,7 +134,9 @@ class RowBlock:
 
     def keys(self) -> list[Any]:
         """Return the rows as values that are equal where the rows are."""
-        return [tuple(row) for row in self.X.tolist()]
+        # NaN is not equal to itself, infinity is; what may be missing is never infinite.
+        rows = np.where(np.isnan(self.X), np.inf, self.X)
+        return [tuple(row) for row in rows.tolist()]
 
 
 class SparseRows(NamedTuple):

@@ -55,6 +55,12 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
     _valid: ClassVar[set[Any]] = set()
+    _may_take_nan: ClassVar[bool] = False  # whether missing="marginalize" is one of its parameters
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self._takes_nan()
+        return tags
 
     # ---- parameters and data ---------------------------------------------------------------
 
@@ -106,8 +112,10 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         named = ("n_features_in_", "feature_names_in_")
         return rows, {name: vars(scratch)[name] for name in named if name in vars(scratch)}
 
-    def _rows(self, X: Any) -> NDArray[Any]:
+    def _rows(self, X: Any, takes_nan: bool | None = None) -> NDArray[Any]:
         """Return rows to be judged by the fitted model.
+
+        `takes_nan` says whether NaN is a missing value; None: as the estimator does.
 
         Raises
         ------
@@ -118,8 +126,12 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         rows = self._rows_like_fitted(X)
-        self._check_finite(rows)
+        self._check_finite(rows, self._takes_nan() if takes_nan is None else takes_nan)
         return rows
+
+    def _takes_nan(self) -> bool:
+        """Whether NaN is a missing value to this object, not an error."""
+        return False
 
     def _rows_like_fitted(self, X: Any) -> NDArray[Any]:
         """Return rows whose columns are those of `n_features_in_` and `feature_names_in_`."""
@@ -133,15 +145,16 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         X: Any,
         judge: Callable[[Any], NDArray[Any]],
         weights: list[NDArray[Any]] | None = None,
+        takes_nan: bool | None = None,
     ) -> NDArray[Any]:
         """Return what `judge` says of the rows: at once, or of one chunk of a stream after another.
 
         One pass does, so an iterator may be used up. Weights that come with chunks are added to
-        `weights`.
+        `weights`. `takes_nan` is as in `_rows`.
         """
         chunks = chunks_of(X)
         if chunks is None:
-            return judge(self._rows(X))
+            return judge(self._rows(X, takes_nan))
         check_is_fitted(self)
         found = []
         for number, chunk in enumerate(chunks() if callable(chunks) else chunks):
@@ -151,7 +164,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             if weights is not None and own is not None:
                 weights.append(np.asarray(own))
             try:
-                rows = self._rows(rows)
+                rows = self._rows(rows, takes_nan)
             except (TypeError, ValueError) as error:
                 raise type(error)(f"chunk {number} of X: {error}") from error
             found.append(judge(rows))
@@ -206,19 +219,19 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         )
         return as_rows(rows)
 
-    @staticmethod
-    def _check_finite(rows: NDArray[Any]) -> None:
+    def _check_finite(self, rows: NDArray[Any], takes_nan: bool) -> None:
         with np.errstate(over="ignore", invalid="ignore"):
             total = rows.sum(dtype=np.float64)
         if np.isfinite(total):  # cheap, and false for whatever is not finite
             return
-        finite = np.isfinite(rows)
+        finite = np.isfinite(rows) | np.isnan(rows) if takes_nan else np.isfinite(rows)
         if finite.all():
             return
         row, column = (int(i) for i in np.argwhere(~finite)[0])
         what = "NaN" if np.isnan(rows[row, column]) else "infinity (inf)"
         raise ValueError(
             f"X contains {what} at row {row}, column {column}; drop or impute such rows"
+            + (", or set missing='marginalize'" if what == "NaN" and self._may_take_nan else "")
         )
 
     # ---- a fit ------------------------------------------------------------------------------

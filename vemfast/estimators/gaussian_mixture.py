@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from vemfast.data import RowBlock
 from vemfast.estimators.base import check_sample_weight
+from vemfast.estimators.missing import MissingFeatures
 from vemfast.estimators.mixture import WEIGHT_PRIORS, MixtureEstimator
 from vemfast.inference.methods import lookup
 from vemfast.inference.monitor import FitResult
@@ -55,7 +56,7 @@ class PosteriorDraws:
     log_likelihood: Array
 
 
-class GaussianMixture(MixtureEstimator):
+class GaussianMixture(MissingFeatures):
     """Gaussian mixture, fitted by any rung of the ladder of inference.
 
     Names follow scikit-learn's GaussianMixture and BayesianGaussianMixture.
@@ -133,6 +134,14 @@ class GaussianMixture(MixtureEstimator):
         1: a progress bar.
     on_interrupt : {"raise", "return"}, default="raise"
         Ctrl-C leaves the last full iteration in the attributes, and then raises or returns.
+    missing : {"error", "marginalize"}, default="error"
+        What NaN in the data is: an error, or a missing value, which is integrated out exactly on
+        every rung, in `fit` and in every method that takes rows (Ghahramani and Jordan 1994). That
+        is right where what is missing does not depend on the values missing. Under "hard-em" a row
+        takes its best label, and missing values are still integrated out given that; under "gibbs"
+        they are drawn. To find centres, a start takes a missing value for the mean of its column;
+        then for that of its centre, with the column's variance about it. Rows with nothing
+        observed are left out of the fit; their posterior is `weights_`, their log density 0.
 
     Attributes
     ----------
@@ -180,6 +189,7 @@ class GaussianMixture(MixtureEstimator):
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **MixtureEstimator._parameter_constraints,
         "covariance_type": [StrOptions(set(COVARIANCE_TYPES))],
+        "missing": [StrOptions({"error", "marginalize"})],
         "reg_covar": [Interval(Real, 0, 1, closed="left")],
         "init_params": [StrOptions(set(_STARTS))],
         "means_init": ["array-like", None],
@@ -227,6 +237,7 @@ class GaussianMixture(MixtureEstimator):
         callbacks: Any = None,
         verbose: int = 0,
         on_interrupt: str = "raise",
+        missing: str = "error",
     ) -> None:
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -262,6 +273,7 @@ class GaussianMixture(MixtureEstimator):
         self.callbacks = callbacks
         self.verbose = verbose
         self.on_interrupt = on_interrupt
+        self.missing = missing
 
     # ---- fitting ---------------------------------------------------------------------------
 
@@ -270,13 +282,14 @@ class GaussianMixture(MixtureEstimator):
     ) -> tuple[Model, RowBlock | StreamBlock, dict[str, Any], Step]:
         local_rule, parameter_rule = lookup(Model, self.inference, self.schedule)
         block, columns = self._data_to_fit(X, sample_weight)
+        block = self._without_unobserved(block)
         n = self._check_size(block)
         if self.reg_covar == 0 and n < 2 and self.covariance_prior is None:
             raise ValueError(f"n_samples={n} has no variance; give more rows, or set reg_covar > 0")
         threads = self._threads()
         config = configure(
             block,
-            scan(block, threads),
+            scan(block, threads, self._takes_nan()),
             int(self.n_components),
             self.covariance_type,
             self.inference,
@@ -292,14 +305,18 @@ class GaussianMixture(MixtureEstimator):
                 self.covariance_prior,
             ),
             threads,
+            self._takes_nan(),
         )
         model = Model(config, self._start(config))
         return model, block, columns, Step(local_rule, parameter_rule, 0, 0, threads)
 
-    def _further(self, model: Model, X: Any, sample_weight: ArrayLike | None) -> RowBlock:
+    def _further(
+        self, model: Model, X: Any, sample_weight: ArrayLike | None
+    ) -> RowBlock | StreamBlock:
         rows = self._rows_like_fitted(X)
-        block = RowBlock(rows, check_sample_weight(sample_weight, len(rows), rows.dtype))
-        scan(block, self._threads())
+        weights = check_sample_weight(sample_weight, len(rows), rows.dtype)
+        block = self._without_unobserved(RowBlock(rows, weights))
+        scan(block, self._threads(), self._takes_nan(), whole=False)
         return block
 
     def component_estimates(self) -> Array:
@@ -369,10 +386,17 @@ class GaussianMixture(MixtureEstimator):
 
     # ---- use -------------------------------------------------------------------------------
 
-    def _fitted(self, point: bool = False) -> tuple[Model, Params]:
+    def _fitted(self, point: bool = False, marginalize: bool | None = None) -> tuple[Model, Params]:
+        if marginalize is None:
+            marginalize = self._takes_nan()
         if point or not hasattr(self, "degrees_of_freedom_"):
             return points.from_point(
-                self.covariance_type, self.origin_, self.weights_, self.means_, self.covariances_
+                self.covariance_type,
+                self.origin_,
+                self.weights_,
+                self.means_,
+                self.covariances_,
+                marginalize,
             )
         return points.from_posterior(
             self.covariance_type,
@@ -383,6 +407,7 @@ class GaussianMixture(MixtureEstimator):
             self.mean_precision_,
             self.degrees_of_freedom_,
             self.covariances_,
+            marginalize,
         )
 
     def _draw_tables(self, model: Model) -> list[Any]:

@@ -225,7 +225,7 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
 
     def _labels(self, rows: Any) -> NDArray[np.int64]:
         model, params = self._fitted()
-        labels = model.assign(model.prepare(params), rows, "labels", self._threads())
+        labels = self._assign(model, model.prepare(params), rows, "labels")
         return np.asarray(labels, dtype=np.int64)
 
     def predict_proba(self, X: ArrayLike) -> Array:
@@ -234,8 +234,7 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
 
     def _responsibilities(self, rows: Any, point: bool = False) -> Array:
         model, params = self._fitted(point)
-        proba = model.assign(model.prepare(params), rows, "responsibilities", self._threads())
-        return np.asarray(proba)
+        return self._assign(model, model.prepare(params), rows, "responsibilities")
 
     def score_samples(self, X: ArrayLike) -> Array:
         """Return the log density of each row, nats, shape (n_samples,).
@@ -246,11 +245,9 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
         return self._by_chunk(X, self._log_density)
 
     def _log_density(self, rows: Any) -> Array:
-        threads = self._threads()
         model, params = self._fitted()
         if not hasattr(self, "posterior_"):
-            density = model.assign(model.predictive(params), rows, "log_density", threads)
-            return np.asarray(density)
+            return self._assign(model, model.predictive(params), rows, "log_density")
         tables = self._draw_tables(model)
         if not tables:
             raise ValueError(
@@ -259,7 +256,7 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
             )
         total: Any = -np.inf
         for table in tables:
-            total = np.logaddexp(total, model.assign(table, rows, "log_density", threads))
+            total = np.logaddexp(total, self._assign(model, table, rows, "log_density"))
         return np.asarray(total - np.log(len(tables)))
 
     def score(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
@@ -355,4 +352,7 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
 
     def _plug_in_density(self, rows: Any) -> Array:
         model, params = self._fitted(point=True)
-        return np.asarray(model.assign(model.prepare(params), rows, "log_density", self._threads()))
+        return self._assign(model, model.prepare(params), rows, "log_density")
+
+    def _assign(self, model: Any, table: Any, rows: Any, output: str) -> NDArray[Any]:
+        return np.asarray(model.assign(table, rows, output, self._threads()))

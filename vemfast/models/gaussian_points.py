@@ -148,12 +148,23 @@ def draws(model: GaussianMixture, results: Sequence[Any]) -> dict[str, Array]:
 # ---- and back ------------------------------------------------------------------------------------
 
 
-def _bare(covariance_type: str, origin: Array, n_components: int, weight_type: str) -> Any:
+def _bare(
+    covariance_type: str, origin: Array, n_components: int, weight_type: str, marginalize: bool
+) -> Any:
     """Return a model that can only score: without priors and without a data scale."""
     D = origin.size
     prior = Prior(weight_type, 1.0, 0.0, np.zeros(D), False, 0.0, np.zeros(()))
     return GaussianMixture(
-        GaussianConfig(n_components, D, covariance_type, prior, origin, np.ones(D), reg_covar=0.0)
+        GaussianConfig(
+            n_components,
+            D,
+            covariance_type,
+            prior,
+            origin,
+            np.ones(D),
+            reg_covar=0.0,
+            marginalize=marginalize,
+        )
     )
 
 
@@ -167,10 +178,15 @@ def point(config: GaussianConfig, weights: Array, means: Array, covariances: Arr
 
 
 def from_point(
-    covariance_type: str, origin: Array, weights: Array, means: Array, covariances: Array
+    covariance_type: str,
+    origin: Array,
+    weights: Array,
+    means: Array,
+    covariances: Array,
+    marginalize: bool = False,
 ) -> tuple[GaussianMixture, Params]:
     """Return a model and a point made from fitted attributes."""
-    model = _bare(covariance_type, origin, len(weights), "flat")
+    model = _bare(covariance_type, origin, len(weights), "flat", marginalize)
     return model, point(model.config, weights, means, covariances)
 
 
@@ -183,9 +199,10 @@ def from_posterior(
     mean_precision: Array,
     degrees_of_freedom: Array,
     covariances: Array,
+    marginalize: bool = False,
 ) -> tuple[GaussianMixture, Params]:
     """Return a model and a posterior made from fitted attributes."""
-    model = _bare(covariance_type, origin, len(means), weight_type)
+    model = _bare(covariance_type, origin, len(means), weight_type, marginalize)
     params = Params(model.config.params_layout("posterior"), "posterior")
     params["concentration"] = np.asarray(concentration)
     params["means"] = means - origin

@@ -58,16 +58,19 @@ class Scan:
         return np.where(constant, usual, self.variance)
 
 
-def scan(block: RowBlock | StreamBlock, n_jobs: int, marginalize: bool = False) -> Scan:
+def scan(
+    block: RowBlock | StreamBlock, n_jobs: int, marginalize: bool = False, whole: bool = True
+) -> Scan:
     """Return means and variances of the rows; with `marginalize`, of what is not NaN.
 
     Raises
     ------
     ValueError
-        If a value is NaN or infinite, or so large that squares overflow, or a column has no value.
+        If a value is NaN or infinite, or so large that squares overflow, or, in rows that are the
+        whole of the data, a column has no value.
     """
     if isinstance(block, StreamBlock):
-        return _scan_stream(block, n_jobs, marginalize)
+        return _scan_stream(block, n_jobs, marginalize, whole)
     bad_row, largest, largest_row, mean, variance = _core.scan_rows(
         block.X, block.weights, n_jobs, marginalize
     )
@@ -75,12 +78,12 @@ def scan(block: RowBlock | StreamBlock, n_jobs: int, marginalize: bool = False) 
         raise _bad(block.X[bad_row], block.offset + bad_row, marginalize)
     if largest_row >= 0:
         raise _too_large(largest, block.offset + largest_row)
-    return _checked(mean, variance)
+    return _checked(mean, variance, whole)
 
 
-def _checked(mean: Array, variance: Array) -> Scan:
+def _checked(mean: Array, variance: Array, whole: bool) -> Scan:
     empty = np.flatnonzero(np.isnan(mean))
-    if empty.size:
+    if whole and empty.size:
         raise ValueError(
             f"X has no observed value in column {empty[0]}: all its rows of positive weight are "
             "NaN there; drop the column"
@@ -88,7 +91,7 @@ def _checked(mean: Array, variance: Array) -> Scan:
     return Scan(mean, variance)
 
 
-def _scan_stream(block: StreamBlock, n_jobs: int, marginalize: bool) -> Scan:
+def _scan_stream(block: StreamBlock, n_jobs: int, marginalize: bool, whole: bool) -> Scan:
     def sums(centre: Array) -> Array:
         return sum_parts(
             lambda part: _core.scan_sums(part.X, part.weights, centre, n_jobs, marginalize),
@@ -110,7 +113,7 @@ def _scan_stream(block: StreamBlock, n_jobs: int, marginalize: bool) -> Scan:
                 worst = largest, part.offset + largest_row
         if worst[1] >= 0:
             raise _too_large(*worst)
-    return _checked(mean, variance)
+    return _checked(mean, variance, whole)
 
 
 def _bad(row: NDArray[Any], number: int, marginalize: bool) -> ValueError:
@@ -118,6 +121,7 @@ def _bad(row: NDArray[Any], number: int, marginalize: bool) -> ValueError:
     what = "NaN" if np.isnan(row[column]) else "infinity (inf)"
     return ValueError(
         f"X contains {what} at row {number}, column {column}; drop or impute such rows"
+        + (", or set missing='marginalize'" if what == "NaN" else "")
     )
 
 

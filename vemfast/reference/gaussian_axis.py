@@ -25,7 +25,7 @@ class AxisGaussian(Gaussian):
     """Variances σ² ~ InvGamma(c ν0 / 2, c Ψ0 / 2), with c the features that each covers."""
 
     def __init__(self, config: GaussianConfig) -> None:
-        diagonal = config.covariance_type == "diag"
+        diagonal = self.diagonal = config.covariance_type == "diag"
         self.copies = 1 if diagonal else config.n_features
         self.width = config.n_features if diagonal else 1
         self.mode_extra = 2.0 / self.copies
@@ -41,7 +41,7 @@ class AxisGaussian(Gaussian):
         return products if self.copies == 1 else products.mean(axis=-1, keepdims=True)
 
     def scatter(self, X: Array, responsibilities: Array) -> Array:
-        if self.copies == 1:
+        if self.diagonal:
             return np.asarray(responsibilities.T @ (X * X))
         squares = np.einsum("nd,nd->n", X, X)
         return np.asarray(

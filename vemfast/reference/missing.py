@@ -64,7 +64,7 @@ def dense_precisions(components: Gaussian, table: ScoreTable) -> Array:
 def complete(X: Array, components: Gaussian, table: ScoreTable) -> Iterator[Completed]:
     """Yield the rows of `X` (n, D) pattern by pattern; a row without NaN has the empty one."""
     precisions = dense_precisions(components, table)
-    K, D = table.means.shape
+    K = len(table.means)
     patterns, which = np.unique(np.isnan(X), axis=0, return_inverse=True)
     for p, pattern in enumerate(patterns):
         rows = np.flatnonzero(which.reshape(-1) == p)
