@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vemfast._config import build_info, cmake_dir, get_include, show_config
     from vemfast._core import __version__
-    from vemfast.data import DocumentBlock, RowBlock, SequenceBlock, make_blocks
+    from vemfast.data import RowBlock, SequenceBlock, make_blocks
+    from vemfast.documents import DocumentBlock
     from vemfast.errors import DegenerateWarning, ModelFileError, NumericalError
     from vemfast.estimators import GaussianMixture
     from vemfast.inference import fit
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 # Where each public name is defined.
 _LAZY = {
     "DegenerateWarning": "vemfast.errors",
-    "DocumentBlock": "vemfast.data",
+    "DocumentBlock": "vemfast.documents",
     "GaussianMixture": "vemfast.estimators",
     "Layout": "vemfast.stats",
     "Model": "vemfast.models.base",

@@ -1,8 +1,8 @@
 """Typed blocks of data: what an E-step is given.
 
 A block carries weights and the global offset of its first row, so that a random draw depends on
-the row and not on the cut. A `RowBlock` may be cut anywhere, a `SequenceBlock` and a
-`DocumentBlock` only between sequences and documents.
+the row and not on the cut. A `RowBlock` may be cut anywhere, a `SequenceBlock` only between
+sequences, as `vemfast.documents.DocumentBlock` between documents.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "Block",
-    "DocumentBlock",
     "IndexedBlock",
     "RowBlock",
     "SequenceBlock",
@@ -74,7 +73,7 @@ class RowBlock:
             )
         self.X = X
         self.n = int(X.shape[0])
-        self.weights = _as_weights(weights, self.n, "rows")
+        self.weights = as_weights(weights, self.n, "rows")
         self.offset = int(offset)
         self.total_weight = float(self.n) if self.weights is None else float(self.weights.sum())
 
@@ -207,7 +206,7 @@ class IndexedBlock:
                     f"native byte order; got {_describe(rows)}"
                 )
             self.n, self.n_features = rows.shape
-        self._fill(rows, _as_weights(weights, self.n, "rows"), int(offset))
+        self._fill(rows, as_weights(weights, self.n, "rows"), int(offset))
 
     def _fill(
         self, rows: NDArray[Any] | SparseRows, weights: NDArray[np.float64] | None, offset: int
@@ -251,7 +250,7 @@ class IndexedBlock:
     def with_weights(self, weights: NDArray[np.float64] | None) -> IndexedBlock:
         """Return the same rows with other weights."""
         same = self.slice(0, self.n)
-        same._fill(same.rows, _as_weights(weights, self.n, "rows"), self.offset)
+        same._fill(same.rows, as_weights(weights, self.n, "rows"), self.offset)
         same.base = self.base
         return same
 
@@ -349,7 +348,7 @@ class SequenceBlock:
         if not _acceptable(X):
             raise ValueError(f"X must be an array as RowBlock takes it; got {_describe(X)}")
         self.X = X
-        self.lengths = _as_integers(lengths, "lengths")
+        self.lengths = as_integers(lengths, "lengths")
         if self.lengths.size and self.lengths.min() <= 0:
             where = int(np.argmin(self.lengths))
             raise ValueError(
@@ -358,68 +357,14 @@ class SequenceBlock:
         if self.lengths.sum() != X.shape[0]:
             raise ValueError(f"lengths add up to {self.lengths.sum()}, X has {X.shape[0]} steps")
         self.n = int(self.lengths.size)
-        self.weights = _as_weights(weights, self.n, "sequences")
+        self.weights = as_weights(weights, self.n, "sequences")
         self.offset = int(offset)
-        self.total_weight = _weighted(self.lengths, self.weights)
+        self.total_weight = weighted(self.lengths, self.weights)
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The precision of the scores."""
         return self.X.dtype
-
-
-class DocumentBlock:
-    """Documents as bags of words, in compressed sparse rows.
-
-    Parameters
-    ----------
-    indptr : array-like of int, shape (n_documents + 1,)
-        Document d holds the entries ``indptr[d]:indptr[d + 1]``.
-    indices : array-like of int, shape (n_entries,)
-        Word numbers, >= 0.
-    counts : array-like of float, shape (n_entries,)
-        Finite, >= 0.
-    weights : ndarray of shape (n_documents,), default=None
-        A weight multiplies every token of its document.
-    offset : int, default=0
-        Global index of the first document.
-    """
-
-    __slots__ = ("counts", "indices", "indptr", "n", "offset", "total_weight", "weights")
-
-    def __init__(
-        self,
-        indptr: ArrayLike,
-        indices: ArrayLike,
-        counts: ArrayLike,
-        weights: NDArray[np.float64] | None = None,
-        offset: int = 0,
-    ) -> None:
-        self.indptr = _as_integers(indptr, "indptr")
-        self.indices = _as_integers(indices, "indices")
-        self.counts = np.ascontiguousarray(counts, dtype=np.float64)
-        if self.counts.shape != self.indices.shape:
-            raise ValueError(f"{self.indices.size} indices but counts of shape {self.counts.shape}")
-        if self.indptr.size == 0 or self.indptr[0] != 0 or self.indptr[-1] != self.indices.size:
-            raise ValueError(f"indptr must run from 0 to the {self.indices.size} entries")
-        lengths = np.diff(self.indptr)
-        if lengths.size and lengths.min() < 0:
-            raise ValueError(f"indptr falls after document {int(np.argmin(lengths))}")
-        if self.indices.size and self.indices.min() < 0:
-            raise ValueError(f"word number {self.indices.min()} is negative")
-        bad = ~(np.isfinite(self.counts) & (self.counts >= 0))
-        if bad.any():
-            entry = int(np.argmax(bad))
-            document = int(np.searchsorted(self.indptr, entry, side="right")) - 1
-            raise ValueError(
-                f"counts must be finite and >= 0; document {document}, word {self.indices[entry]} "
-                f"has {self.counts[entry]}"
-            )
-        self.n = int(lengths.size)
-        self.weights = _as_weights(weights, self.n, "documents")
-        self.offset = int(offset)
-        running = np.concatenate(([0.0], np.cumsum(self.counts)))
-        self.total_weight = _weighted(np.diff(running[self.indptr]), self.weights)
 
 
 def as_rows(X: ArrayLike) -> NDArray[Any]:
@@ -541,7 +486,7 @@ def _describe(X: NDArray[Any]) -> str:
     )
 
 
-def _as_weights(
+def as_weights(
     weights: NDArray[np.float64] | None, n: int, units: str
 ) -> NDArray[np.float64] | None:
     if weights is None:
@@ -556,7 +501,7 @@ def _as_weights(
     return weights
 
 
-def _as_integers(values: ArrayLike, name: str) -> NDArray[np.int64]:
+def as_integers(values: ArrayLike, name: str) -> NDArray[np.int64]:
     array = np.asarray(values)
     if array.ndim != 1:
         raise ValueError(f"{name} must be 1-D; got shape {array.shape}")
@@ -565,5 +510,5 @@ def _as_integers(values: ArrayLike, name: str) -> NDArray[np.int64]:
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
-def _weighted(amounts: NDArray[Any], weights: NDArray[np.float64] | None) -> float:
+def weighted(amounts: NDArray[Any], weights: NDArray[np.float64] | None) -> float:
     return float(amounts.sum() if weights is None else amounts @ weights)

@@ -100,13 +100,20 @@ class Stats:
     buffer : ndarray of shape (layout.size + 2,), default=None
         Used without a copy: element 0 is `local_bound`, element 1 is `entropy`, then come the
         fields in the layout's order. None: zeros.
+
+    Attributes
+    ----------
+    local : object or None
+        What an E-step found for each unit of its block, from which the next one may go on (the
+        block's `local`). It does not add up: sums, multiples and pickles have None.
     """
 
-    __slots__ = ("buffer", "layout")
+    __slots__ = ("buffer", "layout", "local")
 
     def __init__(self, layout: Layout, buffer: NDArray[np.float64] | None = None) -> None:
         self.layout = layout
         self.buffer = _as_buffer(buffer, layout.size + _HEADER)
+        self.local: Any = None
 
     @classmethod
     def zeros(cls, layout: Layout) -> Stats:

@@ -5,7 +5,7 @@ Each check raises an AssertionError that says what is broken. `check_model` runs
     from vemfast.testing import check_model
     check_model(MyModel(), X)
 
-Data are an array, a `RowBlock` or a list of blocks, as in `vemfast.fit`.
+Data are an array, a block or a list of blocks, as in `vemfast.fit`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vemfast.data import IndexedBlock, RowBlock, make_blocks
+from vemfast.documents import DocumentBlock
 from vemfast.execution.threads import e_step
 from vemfast.inference import FitResult, fit, lookup
 from vemfast.inference.methods import METHODS
@@ -35,7 +36,7 @@ __all__ = [
     "check_twin",
 ]
 
-_ROWS = (RowBlock, IndexedBlock)  # what can be cut at any row
+_ROWS = (RowBlock, IndexedBlock, DocumentBlock)  # what can be cut at any row or document
 DETERMINISTIC = ("mean-field", "em", "variational-em", "hard-em")
 
 
@@ -45,7 +46,7 @@ def check_model(model: Model, data: Any) -> None:
     Parameters
     ----------
     model : Model
-    data : array-like of shape (n, n_features), RowBlock, or list of blocks
+    data : array-like of shape (n, n_features), block, or list of blocks
         A few hundred rows do.
     """
     for rung in METHODS:

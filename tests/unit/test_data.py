@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vemfast.data import DocumentBlock, RowBlock, SequenceBlock, as_rows, make_blocks
+from vemfast.data import RowBlock, SequenceBlock, as_rows, make_blocks
 
 X = np.arange(24.0).reshape(8, 3)
 
@@ -192,28 +192,3 @@ def test_sequence_block_refuses_rows_and_weights():
         SequenceBlock(X.astype(int), [8])
     with pytest.raises(ValueError, match="for 1 sequences"):
         SequenceBlock(X, [8], np.ones(8))
-
-
-def test_document_block():
-    block = DocumentBlock([0, 2, 2, 3], [5, 1, 0], [2, 1, 4], np.array([1.0, 1.0, 0.5]), offset=9)
-    assert (block.n, block.offset, block.total_weight) == (3, 9, 5.0)
-    assert block.indices.dtype == np.int64
-    assert DocumentBlock(np.array([0, 1], dtype=np.int32), [0], [3.0]).total_weight == 3
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (([0, 2], [0, 1], [1]), r"2 indices but counts of shape \(1,\)"),
-        (([0, 1], [0, 1], [1, 1]), "indptr must run from 0 to the 2 entries"),
-        (([1, 2], [0, 1], [1, 1]), "indptr must run from 0"),
-        (([], [], []), "indptr must run from 0"),
-        (([0, 2, 1, 2], [0, 1], [1, 1]), "indptr falls after document 1"),
-        (([0, 2], [0, -1], [1, 1]), "word number -1 is negative"),
-        (([0, 1, 2], [4, 7], [1, -3]), "document 1, word 7 has -3.0"),
-        (([0, 1, 2], [4, 7], [np.nan, 1]), "document 0, word 4 has nan"),
-    ],
-)
-def test_document_block_refuses(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        DocumentBlock(*arguments)

@@ -14,6 +14,7 @@ from functools import cache
 from numbers import Integral
 from typing import Any
 
+from vemfast.execution.local_state import put_aside
 from vemfast.models.base import Model, Step
 from vemfast.stats import Stats, fold
 from vemfast.streams import StreamBlock, sum_parts
@@ -24,15 +25,16 @@ __all__ = ["e_step", "effective_n_jobs"]
 def e_step(model: Model, prepared: Any, blocks: Sequence[Any], step: Step) -> Stats:
     """Return the statistics of all blocks together.
 
-    A block of a stream is read in parts, as large as the model's leaves let them be.
+    A block of a stream is read in parts, as large as the model's leaves let them be. Local states
+    are left in the blocks, to be accepted.
     """
     if len(blocks) == 1 and not isinstance(blocks[0], StreamBlock):
-        return model.e_step(prepared, blocks[0], step)
+        return put_aside(model.e_step(prepared, blocks[0], step), blocks[0])
     if step.n_jobs > 1 and not model.threads_within:
         return fold(_in_threads(model, prepared, blocks, step))
 
     def own(part: Any) -> Stats:
-        return model.e_step(prepared, part, step)
+        return put_aside(model.e_step(prepared, part, step), part)
 
     return fold(sum_parts(own, block, model.leaf_rows(block.dtype)) for block in blocks)
 
@@ -43,11 +45,15 @@ def _in_threads(model: Model, prepared: Any, blocks: Sequence[Any], step: Step) 
     workers = min(step.n_jobs, len(blocks))
     pool = ThreadPoolExecutor(workers, "vemfast")
     tasks: deque[Future[Stats]] = deque()
+
+    def own(block: Any) -> Stats:
+        return put_aside(model.e_step(prepared, block, alone), block)
+
     try:
         for block in blocks:
             if isinstance(block, StreamBlock):
                 block = block.whole()
-            tasks.append(pool.submit(model.e_step, prepared, block, alone))
+            tasks.append(pool.submit(own, block))
             if len(tasks) > workers:
                 yield tasks.popleft().result()
         while tasks:

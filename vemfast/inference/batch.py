@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from vemfast.execution.local_state import accept
 from vemfast.execution.threads import e_step
 from vemfast.inference.monitor import Monitor
 from vemfast.models.base import Model, Step
@@ -23,6 +24,7 @@ def batch(model: Model, blocks: Sequence[Any], params: Any, step: Step, monitor:
         objective = stats.local_bound + model.global_term(params)
         if monitor.stop(objective, params, stats):
             return
+        accept(blocks)
         step = step.next
         params = _improved(model, model.update(params, stats, step), stats, blocks, step, monitor)
 

@@ -13,7 +13,9 @@ from threading import Event
 from typing import Any, cast
 
 from vemfast.data import IndexedBlock, RowBlock, make_blocks
+from vemfast.documents import DocumentBlock
 from vemfast.errors import DegenerateWarning
+from vemfast.execution.local_state import forked
 from vemfast.execution.threads import effective_n_jobs
 from vemfast.inference.batch import batch
 from vemfast.inference.memoized import memoized
@@ -38,7 +40,7 @@ __all__ = ["Control", "fit", "or_partial", "report", "run"]
 # depend on n_jobs, so neither does the result.
 _BLOCK_ROWS = 1 << 16
 
-_WHOLE = (RowBlock, IndexedBlock, StreamBlock)
+_WHOLE = (RowBlock, IndexedBlock, DocumentBlock, StreamBlock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +124,13 @@ def run(
 ) -> FitResult:
     """Run one start to its end, without validation and without warnings.
 
+    The blocks' local states are its own: those that it is given stay as they are.
+
     Whatever exception ends it carries as `partial` the FitResult of the last full iteration, or
     None where there is not one yet. `monitors` receives the run's monitor, for callers who want
     that iteration also when Ctrl-C comes while a result or an exception is on its way to them.
     """
+    blocks = forked(blocks)
     monitor = control.monitor(blocks, step, cancelled)
     if monitors is not None:
         monitors.append(monitor)
@@ -206,10 +211,11 @@ def fit(
     Parameters
     ----------
     model : Model
-    data : array-like of shape (n, n_features), RowBlock, IndexedBlock, Stream, or list of blocks
-        A list of blocks is used as it is: under the memoized and minibatch schedules each block is
-        a batch. A `vemfast.streams.Stream` is read chunk by chunk, whenever its rows are needed;
-        `Model.init` is then given blocks that have no rows of their own, but `parts()`.
+    data : array-like of shape (n, n_features), block, Stream, or list of blocks
+        One block is cut as the schedule wants it; a list of blocks is used as it is: under the
+        memoized and minibatch schedules each is a batch. A `vemfast.streams.Stream` is read chunk
+        by chunk, whenever its rows are needed; `Model.init` is then given blocks that have no rows
+        of their own, but `parts()`.
     inference : {"gibbs", "mean-field", "em", "variational-em", "hard-em"}, default="em"
     schedule : {"batch", "memoized", "minibatch"}, default="batch"
     tol : float, default=1e-3

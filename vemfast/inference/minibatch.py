@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from vemfast.execution.local_state import forget
 from vemfast.execution.threads import e_step
 from vemfast.inference.monitor import Monitor
 from vemfast.models.base import Model, Step
@@ -54,4 +55,5 @@ def blend(
 def estimate(model: Model, params: Any, block: Any, step: Step, whole: float) -> Stats:
     """Return the statistics of all data as estimated from one batch."""
     part = e_step(model, model.prepare(params), [block], step)
+    forget([block])  # it would be of parameters long past when the block's turn comes again
     return part * float(whole / block.total_weight)

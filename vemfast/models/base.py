@@ -94,7 +94,12 @@ class Model:
         return params
 
     def e_step(self, prepared: Any, block: Any, step: Step) -> Stats:
-        """Return the sufficient statistics of one block, with `local_bound` and `entropy` set."""
+        """Return the sufficient statistics of one block, with `local_bound` and `entropy` set.
+
+        Where units have state that the next E-step goes on from, such as the proportions of a
+        document, the new state is the statistics' `local`, and the last one is ``block.local``
+        (None: none yet). The engine hands it on.
+        """
         raise NotImplementedError(f"{type(self).__name__}.e_step")
 
     def update(self, params: Any, stats: Stats, step: Step) -> Any:
