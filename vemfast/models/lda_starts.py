@@ -1,0 +1,136 @@
+"""First topics of a latent Dirichlet allocation, for the native model and its twin alike.
+
+On real text the start decides more than the passes. Topics that each begin as one document are
+Blei's (lda-c); chosen far apart they are k-means++ on documents (Arthur and Vassilvitskii 2007).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+
+from vemfast.documents import DocumentBlock
+from vemfast.models.base import Step
+from vemfast.models.lda_config import LdaConfig, Start
+from vemfast.stats import Params
+
+__all__ = ["STARTS", "adopt", "first_params"]
+
+Array = NDArray[np.float64]
+
+STARTS = ("random", "documents", "spread")
+
+# Of a topic that begins as a document: the weight of the words of all documents together, so that
+# no word is impossible, and the spread of a factor on each word, so that equal documents differ.
+_COMMON, _JITTER = 0.1, 0.05
+# Documents among which "spread" looks for the next one: enough to choose from, few to compare.
+_MOST_CANDIDATES = 20_000
+
+
+def first_params(
+    config: LdaConfig, start: Start, blocks: Sequence[DocumentBlock], step: Step
+) -> Params:
+    """Return first parameters as `start` says, of the kind that the step's rule wants."""
+    rng = np.random.default_rng([step.seed & 0xFFFFFFFF, step.seed >> 32, 0x1DA])
+    V, K = config.n_words, config.n_components
+    if start.topics is not None:
+        topics = start.topics
+    elif start.init == "random":
+        # scikit-learn's start of lambda, after Hoffman.
+        table = np.maximum(rng.gamma(100.0, 0.01, size=(V, K)), 1e-3)
+        if step.parameter_rule == "posterior":
+            return config.params("posterior", table)
+        topics = table / table.sum(axis=0)
+    elif start.init in STARTS:
+        topics = _from_documents(config, start.init, blocks, rng)
+    else:
+        raise ValueError(f"init must be one of {STARTS}; got {start.init!r}")
+    return adopt(config, config.params("point", topics), blocks, step)
+
+
+def adopt(config: LdaConfig, params: Params, blocks: Sequence[DocumentBlock], step: Step) -> Params:
+    """Return `params` as the parameter rule wants them.
+
+    A point becomes a posterior as if each topic had had an equal share of the tokens.
+    """
+    kind = "posterior" if step.parameter_rule == "posterior" else "point"
+    if params.kind == kind:
+        return params
+    if kind == "point":
+        topics = params["lambda"] / params["lambda"].sum(axis=0)
+        out = config.params("point", topics)
+    else:
+        tokens = sum(block.total_weight for block in blocks) / config.n_components
+        prior = params["eta_scale"] * config.prior
+        out = config.params("posterior", prior + tokens * params["topics"])
+    out["alpha"], out["eta_scale"] = params["alpha"], params["eta_scale"]
+    return out
+
+
+def _from_documents(
+    config: LdaConfig, init: str, blocks: Sequence[DocumentBlock], rng: np.random.Generator
+) -> Array:
+    """Return topics that are each one document, mixed with the words of all."""
+    V, K = config.n_words, config.n_components
+    common = np.zeros(V)
+    candidates: list[tuple[int, int]] = []  # block and document, of those with tokens
+    for b, block in enumerate(blocks):
+        weights = np.ones(block.n) if block.weights is None else block.weights
+        entries = np.repeat(weights, np.diff(block.indptr)) * block.counts
+        common += np.bincount(block.indices, entries, minlength=V)
+        usable = np.flatnonzero((weights > 0) & (np.diff(block.indptr) > 0))
+        candidates += [(b, int(d)) for d in usable]
+    if not candidates:
+        raise ValueError("no document has a token of positive weight")
+    if init == "documents":
+        chosen: list[int] = rng.permutation(len(candidates))[:K].tolist()
+    else:
+        if len(candidates) > _MOST_CANDIDATES:
+            kept = np.sort(rng.choice(len(candidates), _MOST_CANDIDATES, replace=False))
+            candidates = [candidates[i] for i in kept]
+        chosen = _spread(_as_matrix(candidates, blocks, V), K, rng)
+    common = (common + 1.0) / (common.sum() + V)
+    topics = np.empty((V, K))
+    for k in range(K):
+        # More topics than documents: further topics begin as all words together.
+        own = common.copy()
+        if k < len(chosen):
+            b, d = candidates[chosen[k]]
+            words, counts = blocks[b].words_of(d)
+            own *= _COMMON
+            own[words] += (1.0 - _COMMON) * counts / counts.sum(dtype=np.float64)
+        topics[:, k] = own * rng.uniform(1.0 - _JITTER, 1.0 + _JITTER, V)
+    return np.asarray(topics / topics.sum(axis=0))
+
+
+def _as_matrix(
+    candidates: list[tuple[int, int]], blocks: Sequence[DocumentBlock], V: int
+) -> scipy.sparse.csr_array:
+    """Return square roots of word frequencies, one document a row of length 1."""
+    found = [blocks[b].words_of(d) for b, d in candidates]
+    indptr = np.concatenate(([0], np.cumsum([words.size for words, _ in found])))
+    values = [np.sqrt(counts / counts.sum(dtype=np.float64)) for _, counts in found]
+    indices = np.concatenate([words for words, _ in found])
+    return scipy.sparse.csr_array((np.concatenate(values), indices, indptr), shape=(len(found), V))
+
+
+def _spread(rows: scipy.sparse.csr_array, K: int, rng: np.random.Generator) -> list[int]:
+    """Choose rows in turn, each with probability proportional to its squared distance.
+
+    That from the nearest one chosen: Hellinger's, with which documents are 1 apart at most.
+    """
+    chosen = [int(rng.integers(rows.shape[0]))]
+    nearest = np.full(rows.shape[0], np.inf)
+    while len(chosen) < min(K, rows.shape[0]):
+        likeness = np.asarray((rows @ rows[[chosen[-1]]].T).todense()).ravel()
+        nearest = np.minimum(nearest, np.maximum(1.0 - likeness, 0.0))
+        nearest[chosen] = 0.0
+        if nearest.sum() <= 0:  # what is left is the same as what is chosen
+            rest = np.setdiff1d(np.arange(rows.shape[0]), chosen)
+            chosen += rng.permutation(rest)[: K - len(chosen)].tolist()
+            break
+        chosen.append(int(rng.choice(rows.shape[0], p=nearest / nearest.sum())))
+    return chosen
