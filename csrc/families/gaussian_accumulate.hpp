@@ -9,6 +9,11 @@
 //   spherical  a = r_k, b = [x, |x|^2]
 //   tied       a = r_k, b = x; and once a tile the scatter of all rows, a = w x_i, b = x_j
 // Sums within a tile are of type T; across tiles they are added into double statistics.
+//
+// On separated data most vectors of rows have no responsibility above zero for a component. The
+// others are then moved together (`pack_rows`) before they are summed. Every accumulator is one
+// chain over the vectors in their order, and a sum that starts at zero is not changed by the zeros
+// left out, so the bits are those of the sum over all rows.
 #pragma once
 
 #include "../kernels/task.hpp"
@@ -106,9 +111,9 @@ inline void gram_diagonal(const T* a, const T* b, std::size_t ld, std::size_t n_
 }
 
 template <class T>
-inline void gram_any(const T* a, std::size_t lda, std::size_t rows, const T* b, std::size_t ldb,
+inline void gram_any(const T* a, std::size_t lda, std::size_t height, const T* b, std::size_t ldb,
                      std::size_t columns, std::size_t n_padded, T* out) {
-    switch (rows) {
+    switch (height) {
         case 1:
             return gram_columns<T, 1>(a, lda, b, ldb, n_padded, columns, out);
         case 2:
@@ -136,12 +141,12 @@ static void accumulate_product(const T* r, std::size_t ld, std::size_t K, const 
                                std::size_t out_ld) {
     T tile[kGramA * kGramB];
     for (std::size_t k = 0; k < K; k += kGramA) {
-        const std::size_t rows = at_most(K - k, kGramA);
+        const std::size_t height = at_most(K - k, kGramA);
         std::size_t width = 0;
         for (std::size_t j = 0; j < columns; j += width) {
             width = next_width(columns - j);
-            gram_any<T>(r + k * ld, ld, rows, b + j * ld, ld, width, n_padded, tile);
-            for (std::size_t i = 0; i < rows; ++i) {
+            gram_any<T>(r + k * ld, ld, height, b + j * ld, ld, width, n_padded, tile);
+            for (std::size_t i = 0; i < height; ++i) {
                 for (std::size_t c = 0; c < width; ++c)
                     out[(k + i) * out_ld + j + c] += static_cast<double>(tile[i * kGramB + c]);
             }
@@ -164,44 +169,60 @@ inline double row_sum(const T* r, std::size_t n_padded) {
     return static_cast<double>(horizontal_sum<T>(sum[0] + sum[1]));
 }
 
+// target_i = r x_i, i < A, over n_padded rows; adds their sums to `sums` where it is given.
+template <class T, int A>
+inline void weigh(const T* r, const T* x, std::size_t ld, std::size_t n_padded, T* target,
+                  double* sums) {
+    Vec<T> sum[A] = {};
+    for (std::size_t n = 0; n < n_padded; n += kLanes<T>) {
+        const Vec<T> weight = load<T>(r + n);
+#pragma GCC unroll 4
+        for (int i = 0; i < A; ++i) {
+            const Vec<T> product = weight * load<T>(x + i * ld + n);
+            store<T>(target + i * ld + n, product);
+            sum[i] += product;
+        }
+    }
+    if (sums == nullptr)
+        return;
+#pragma GCC unroll 4
+    for (int i = 0; i < A; ++i)
+        sums[i] += static_cast<double>(horizontal_sum<T>(sum[i]));
+}
+
+template <class T>
+inline void weigh_any(std::size_t n_features, const T* r, const T* x, std::size_t ld,
+                      std::size_t n_padded, T* target, double* sums) {
+    switch (n_features) {
+        case 1:
+            return weigh<T, 1>(r, x, ld, n_padded, target, sums);
+        case 2:
+            return weigh<T, 2>(r, x, ld, n_padded, target, sums);
+        case 3:
+            return weigh<T, 3>(r, x, ld, n_padded, target, sums);
+        default:
+            return weigh<T, 4>(r, x, ld, n_padded, target, sums);
+    }
+}
+
 // Packed lower triangle of sum_n r[n] x x^T, and sums += sum_n r[n] x when `sums` is given.
 // `weighted` is workspace for kGramA rows.
 template <class T>
 static void accumulate_triangle(const T* r, const T* x, std::size_t ld, std::size_t D,
                                 std::size_t n_padded, T* weighted, double* sums, double* triangle) {
-    const std::size_t W = kLanes<T>;
     T tile[kGramA * kGramA];
     for (std::size_t i0 = 0; i0 < D; i0 += kGramA) {
-        const std::size_t rows = at_most(D - i0, kGramA);
-        for (std::size_t i = 0; i < rows; ++i) {
-            const T* source = x + (i0 + i) * ld;
-            T* target = weighted + i * ld;
-            Vec<T> sum[2] = {};
-            std::size_t n = 0;
-            for (; n + 2 * W <= n_padded; n += 2 * W) {
-                const Vec<T> a = load<T>(r + n) * load<T>(source + n);
-                const Vec<T> b = load<T>(r + n + W) * load<T>(source + n + W);
-                store<T>(target + n, a);
-                store<T>(target + n + W, b);
-                sum[0] += a;
-                sum[1] += b;
-            }
-            for (; n < n_padded; n += W) {
-                const Vec<T> a = load<T>(r + n) * load<T>(source + n);
-                store<T>(target + n, a);
-                sum[0] += a;
-            }
-            if (sums != nullptr)
-                sums[i0 + i] += static_cast<double>(horizontal_sum<T>(sum[0] + sum[1]));
-        }
+        const std::size_t height = at_most(D - i0, kGramA);
+        weigh_any<T>(height, r, x + i0 * ld, ld, n_padded, weighted,
+                     sums == nullptr ? nullptr : sums + i0);
         // Whole groups of four have a triangle of their own on the diagonal.
-        const bool whole = rows == static_cast<std::size_t>(kGramA);
-        const std::size_t columns = whole ? i0 : i0 + rows;
+        const bool whole = height == static_cast<std::size_t>(kGramA);
+        const std::size_t columns = whole ? i0 : i0 + height;
         std::size_t width = 0;
         for (std::size_t j0 = 0; j0 < columns; j0 += width) {
             width = next_width(columns - j0);
-            gram_any<T>(weighted, ld, rows, x + j0 * ld, ld, width, n_padded, tile);
-            for (std::size_t i = 0; i < rows; ++i) {
+            gram_any<T>(weighted, ld, height, x + j0 * ld, ld, width, n_padded, tile);
+            for (std::size_t i = 0; i < height; ++i) {
                 double* out = triangle + (i0 + i) * (i0 + i + 1) / 2;
                 for (std::size_t c = 0; c < width && j0 + c <= i0 + i; ++c)
                     out[j0 + c] += static_cast<double>(tile[i * kGramB + c]);
@@ -210,7 +231,7 @@ static void accumulate_triangle(const T* r, const T* x, std::size_t ld, std::siz
         if (!whole)
             continue;
         gram_diagonal<T>(weighted, x + i0 * ld, ld, n_padded, tile);
-        for (std::size_t i = 0; i < rows; ++i) {
+        for (std::size_t i = 0; i < height; ++i) {
             double* out = triangle + (i0 + i) * (i0 + i + 1) / 2 + i0;
             for (std::size_t c = 0; c <= i; ++c)
                 out[c] += static_cast<double>(tile[i * kGramA + c]);
@@ -256,37 +277,82 @@ inline std::size_t tile_features(Covariance kind, std::size_t D) {
     }
 }
 
+// Workspace of `accumulate_packed`.
+template <class T>
+struct PackedRows {
+    T* r;                 // kGramA x ld
+    T* x;                 // tile_features x ld
+    std::uint32_t* list;  // ld
+};
+
+// Moves the vectors of rows in which one of the K rows of r is not zero together, in their order.
+// Returns the number of rows that are left; n_padded, without moving any, where that is too many to
+// be worth the copy.
+template <class T>
+static std::size_t pack_rows(const T* r, const T* x, std::size_t ld, std::size_t K,
+                             std::size_t features, std::size_t n_padded,
+                             const PackedRows<T>& packed) {
+    std::size_t count = 0;
+    for (std::size_t n = 0; n < n_padded; n += kLanes<T>) {
+        BitVec<T> bits = as_bits<T>(load<T>(r + n));
+        for (std::size_t k = 1; k < K; ++k)
+            bits |= as_bits<T>(load<T>(r + k * ld + n));
+        packed.list[count] = static_cast<std::uint32_t>(n);
+        count += any_bit<T>(bits) ? 1 : 0;
+    }
+    const std::size_t left = count * kLanes<T>;
+    if (3 * left > 2 * n_padded)
+        return n_padded;
+    const auto pack = [&](const T* from, std::size_t height, T* to) {
+        for (std::size_t i = 0; i < height; ++i) {
+            for (std::size_t c = 0; c < count; ++c)
+                store<T>(to + i * ld + c * kLanes<T>, load<T>(from + i * ld + packed.list[c]));
+        }
+    };
+    pack(r, K, packed.r);
+    pack(x, features, packed.x);
+    return left;
+}
+
+// Adds the sums and scatters of components k0 .. k0 + K - 1, K <= kGramA (full: K = 1).
+template <class T>
+static void accumulate_moments(Covariance kind, const T* r, const T* x, std::size_t ld,
+                               std::size_t k0, std::size_t K, std::size_t D, std::size_t n_padded,
+                               T* weighted, const StatsLayout& layout, double* stats) {
+    double* sums = stats + layout.sums + k0 * D;
+    double* scatter = stats + layout.scatter;
+    if (kind == Covariance::full)
+        return accumulate_triangle<T>(r, x, ld, D, n_padded, weighted, sums,
+                                      scatter + k0 * (D * (D + 1) / 2));
+    accumulate_product<T>(r, ld, K, x, D, n_padded, sums, D);
+    if (kind == Covariance::diag)
+        accumulate_product<T>(r, ld, K, x + D * ld, D, n_padded, scatter + k0 * D, D);
+    else if (kind == Covariance::spherical)
+        accumulate_product<T>(r, ld, K, x + D * ld, 1, n_padded, scatter + k0, 1);
+}
+
 // Adds the statistics of components k0 .. k0 + K - 1 under responsibilities r (K x ld).
 // For the tied types only counts and sums: their scatter is that of all rows (`accumulate_tied`).
+// With `packed`, rows whose responsibilities are zero are passed over: the same bits.
 template <class T>
 static void accumulate(Covariance kind, const T* r, const T* x, std::size_t ld, std::size_t k0,
                        std::size_t K, std::size_t D, std::size_t n_padded, T* weighted,
-                       const StatsLayout& layout, double* stats) {
-    double* counts = stats + layout.counts + k0;
-    double* sums = stats + layout.sums + k0 * D;
-    double* scatter = stats + layout.scatter;
+                       const StatsLayout& layout, double* stats,
+                       const PackedRows<T>* packed = nullptr) {
     for (std::size_t k = 0; k < K; ++k)
-        counts[k] += row_sum<T>(r + k * ld, n_padded);
-    switch (kind) {
-        case Covariance::full: {
-            const std::size_t triangle = D * (D + 1) / 2;
-            for (std::size_t k = 0; k < K; ++k)
-                accumulate_triangle<T>(r + k * ld, x, ld, D, n_padded, weighted, sums + k * D,
-                                       scatter + (k0 + k) * triangle);
-            break;
-        }
-        case Covariance::diag:
-            accumulate_product<T>(r, ld, K, x, D, n_padded, sums, D);
-            accumulate_product<T>(r, ld, K, x + D * ld, D, n_padded, scatter + k0 * D, D);
-            break;
-        case Covariance::spherical:
-            accumulate_product<T>(r, ld, K, x, D, n_padded, sums, D);
-            accumulate_product<T>(r, ld, K, x + D * ld, 1, n_padded, scatter + k0, 1);
-            break;
-        case Covariance::tied:
-        case Covariance::tied_spherical:
-            accumulate_product<T>(r, ld, K, x, D, n_padded, sums, D);
-            break;
+        stats[layout.counts + k0 + k] += row_sum<T>(r + k * ld, n_padded);
+    const std::size_t group = kind == Covariance::full ? 1 : kGramA;
+    for (std::size_t k = 0; k < K; k += group) {
+        const std::size_t height = at_most(K - k, group);
+        const T* of = r + k * ld;
+        const std::size_t left =
+            packed == nullptr
+                ? n_padded
+                : pack_rows<T>(of, x, ld, height, tile_features(kind, D), n_padded, *packed);
+        const bool moved = left < n_padded;
+        if (left > 0)
+            accumulate_moments<T>(kind, moved ? packed->r : of, moved ? packed->x : x, ld, k0 + k,
+                                  height, D, left, weighted, layout, stats);
     }
 }
 

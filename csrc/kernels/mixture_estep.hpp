@@ -42,13 +42,15 @@ struct TileWorkspace {
     std::int32_t* labels;  // ld
     std::int32_t* order;   // ld: rows sorted by label
     std::int32_t* begin;   // K + 1
+    T* packed;             // kGramA x ld: responsibilities of the rows that are not passed over
+    std::uint32_t* list;   // ld: where they were
 };
 
 template <class T>
 inline std::size_t workspace_bytes(std::size_t tile_rows, std::size_t features, std::size_t K) {
     const std::size_t ld = round_up(tile_rows, 64) + kRowPad<T>;
-    return sizeof(T) * ld * (2 * features + K + kGramA + 2) +
-           sizeof(std::int32_t) * (2 * ld + K + 1) + 128;
+    return sizeof(T) * ld * (2 * features + K + 2 * kGramA + 2) +
+           sizeof(std::int32_t) * (3 * ld + K + 1) + 128;
 }
 
 template <class T>
@@ -66,6 +68,8 @@ inline TileWorkspace<T> carve(void* memory, std::size_t tile_rows, std::size_t f
     next += K * space.ld;
     space.weighted = next;
     next += kGramA * space.ld;
+    space.packed = next;
+    next += kGramA * space.ld;
     space.w = next;
     next += space.ld;
     space.density = next;
@@ -73,6 +77,7 @@ inline TileWorkspace<T> carve(void* memory, std::size_t tile_rows, std::size_t f
     space.labels = reinterpret_cast<std::int32_t*>(next);
     space.order = space.labels + space.ld;
     space.begin = space.order + space.ld;
+    space.list = reinterpret_cast<std::uint32_t*>(space.begin + K + 1);
     return space;
 }
 
@@ -157,8 +162,9 @@ static void accumulate_labels(const MixtureTask<T>& task, const TileWorkspace<T>
             gathered_w[r] = space.w[order[r]];
         for (std::size_t r = count; r < padded; ++r)
             gathered_w[r] = 0;
-        accumulate<T>(task.statistics, gathered_w, space.spare, space.ld, k, 1, D, padded,
-                      space.weighted, layout, stats);
+        stats[layout.counts + k] += row_sum<T>(gathered_w, padded);
+        accumulate_moments<T>(task.statistics, gathered_w, space.spare, space.ld, k, 1, D, padded,
+                              space.weighted, layout, stats);
         from = to;
     }
 }
@@ -222,6 +228,7 @@ static void mixture_estep(const MixtureTask<T>& task, std::size_t first, std::si
     const TileWorkspace<T> space = carve<T>(memory, tile_rows, features, K);
     MissingWorkspace<T> holes = missing_workspace<T>(task, memory, tile_rows, features, space.ld);
     const std::size_t strip = strip_rows<T>(K);
+    const PackedRows<T> packed{space.packed, space.spare, space.list};
     for (std::size_t done = 0; done < n_rows; done += tile_rows) {
         const std::size_t n = at_most(n_rows - done, tile_rows);
         const std::size_t n_padded = round_up(n, kPadRows<T>);
@@ -239,10 +246,13 @@ static void mixture_estep(const MixtureTask<T>& task, std::size_t first, std::si
                 local_step<T>(task, space, r, row, at_most(strip, n_padded - r), n, missing);
             bound.local_bound += part.local_bound;
             bound.entropy += part.entropy;
+            bound.zero_lines += part.zero_lines;
         }
         const bool by_label = gives_labels(task.rule);
         if (missing && by_label)
             complete_by_label<T>(task, tile, row, holes);
+        // With fewer features looking for the rows costs what it saves.
+        const bool skips = D >= 4 && 4 * bound.zero_lines * kLineRows<T> > K * n_padded;
         append_squares<T>(task.statistics, space.x, space.ld, D, n_padded);
         if (by_label)
             accumulate_labels<T>(task, space, n, features, layout, stats);
@@ -250,7 +260,7 @@ static void mixture_estep(const MixtureTask<T>& task, std::size_t first, std::si
             accumulate_completed<T>(task, tile, space.weighted, holes, layout, stats);
         else
             accumulate<T>(task.statistics, space.s, space.x, space.ld, 0, K, D, n_padded,
-                          space.weighted, layout, stats);
+                          space.weighted, layout, stats, skips ? &packed : nullptr);
         accumulate_tied<T>(task.statistics, space.w, space.x, space.ld, D, n_padded, space.weighted,
                            layout, stats);
         if (missing)

@@ -37,9 +37,20 @@ inline Vec<T> share_of(Vec<T>& below) {
     return select<T>(below > splat<T>(kFarBelow<T>), vexp_nonpositive<T>(below), splat<T>(T(0)));
 }
 
+// Whether no row of a line has a share of a component: then there is nothing to compute or to add.
+template <class T>
+inline bool all_far_below(const T* cell, const Vec<T> (&largest)[kLineVectors]) {
+    BitVec<T> near = {};
+#pragma GCC unroll 4
+    for (int v = 0; v < kLineVectors; ++v)
+        near |= (BitVec<T>)(load<T>(cell + v * kLanes<T>) - largest[v] > splat<T>(kFarBelow<T>));
+    return !any_bit<T>(near);
+}
+
 struct TileBound {
     double local_bound = 0;
     double entropy = 0;
+    std::size_t zero_lines = 0;  // lines of rows, by components, that were seen to have no share
 };
 
 inline double sum_as_double(Vec<double> v) {
@@ -69,22 +80,45 @@ static TileBound local_exact(T* s, std::size_t ld, std::size_t K, const T* w, st
                              T* log_density) {
     Vec<T> bound = {};
     Vec<T> entropy = {};
+    // Whether there is anything to pass over is looked at in one line of sixteen while there is
+    // not.
+    std::size_t zero_lines = 0;
+    std::size_t next_look = 0;
     for (std::size_t n = 0; n < n_padded; n += kLineRows<T>) {
         T* column = s + n;
         Vec<T> largest[kLineVectors];
         row_maxima<T>(column, ld, K, largest);
         Vec<T> total[kLineVectors] = {};
         Vec<T> product[kLineVectors] = {};
-        for (std::size_t k = 0; k < K; ++k) {
+        const auto add_share = [&](T* line) {
 #pragma GCC unroll 4
             for (int v = 0; v < kLineVectors; ++v) {
-                T* cell = column + k * ld + v * kLanes<T>;
+                T* cell = line + v * kLanes<T>;
                 Vec<T> below = load<T>(cell) - largest[v];
                 const Vec<T> e = share_of<T>(below);
                 store<T>(cell, e);
                 total[v] += e;
                 product[v] = mul_add<T>(e, below, product[v]);
             }
+        };
+        if (n < next_look) {
+            for (std::size_t k = 0; k < K; ++k)
+                add_share(column + k * ld);
+        } else {
+            std::size_t zeros = 0;
+            for (std::size_t k = 0; k < K; ++k) {
+                T* line = column + k * ld;
+                if (!all_far_below<T>(line, largest)) {
+                    add_share(line);
+                    continue;
+                }
+                ++zeros;
+#pragma GCC unroll 4
+                for (int v = 0; v < kLineVectors; ++v)
+                    store<T>(line + v * kLanes<T>, Vec<T>{});
+            }
+            zero_lines += zeros;
+            next_look = n + (4 * zeros > K ? 1 : 16) * kLineRows<T>;
         }
         Vec<T> scale[kLineVectors];
 #pragma GCC unroll 4
@@ -107,7 +141,7 @@ static TileBound local_exact(T* s, std::size_t ld, std::size_t K, const T* w, st
             }
         }
     }
-    return {sum_as_double(bound), sum_as_double(entropy)};
+    return {sum_as_double(bound), sum_as_double(entropy), zero_lines};
 }
 
 // Single best label: the first of the largest scores. Adds sum w max<T>(s); q(T) has no entropy.

@@ -120,6 +120,23 @@ inline Vec<T> select(Mask mask, Vec<T> a, Vec<T> b) {
     return mask ? a : b;
 }
 
+// Whether any bit is set.
+template <class T>
+inline bool any_bit(BitVec<T> v) {
+#if VEMFAST_VECTOR_BYTES == 64 && defined(__AVX512F__)
+    return _mm512_test_epi64_mask((__m512i)v, (__m512i)v) != 0;
+#elif VEMFAST_VECTOR_BYTES == 32 && defined(__AVX__)
+    return _mm256_testz_si256((__m256i)v, (__m256i)v) == 0;
+#elif VEMFAST_VECTOR_BYTES == 16 && defined(__SSE4_1__)
+    return _mm_testz_si128((__m128i)v, (__m128i)v) == 0;
+#else
+    typename VecOf<T>::word bits = 0;
+    for (std::size_t lane = 0; lane < kLanes<T>; ++lane)
+        bits |= v[lane];
+    return bits != 0;
+#endif
+}
+
 // The machine's instructions by their names. VEMFAST_BY_NAME(max, a, b) is _mm256_max_pd(a, b)
 // for doubles of 32 bytes; the 64-byte forms take a full mask, because GCC 12 warns of an
 // uninitialised register in the others.
