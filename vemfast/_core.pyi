@@ -78,6 +78,7 @@ class GaussianMixture:
         column_scale: _Doubles,
         reg_covar: float,
         marginalize: bool = False,
+        keeps_means: bool = False,
     ) -> None: ...
     def prepare(self, kind: str, params: _Doubles, /) -> ScoreTable: ...
     def predictive(self, params: _Doubles, /) -> ScoreTable: ...
@@ -110,6 +111,16 @@ def mixture_e_step(
     n_threads: int,
     /,
 ) -> _Doubles: ...
+def mixture_given_step(
+    table: ScoreTable,
+    statistics: str,
+    X: _Array,
+    weights: _Doubles | None,
+    labels: _Array | None,
+    responsibilities: _Doubles,
+    n_threads: int,
+    /,
+) -> _Doubles: ...
 def mixture_assign(table: ScoreTable, X: _Array, output: str, n_threads: int, /) -> _Array: ...
 def mixture_impute(table: ScoreTable, X: _Array, out: _Doubles, n_threads: int, /) -> None: ...
 def nearest_table(
@@ -117,7 +128,12 @@ def nearest_table(
 ) -> ScoreTable: ...
 def mixture_block_rows(n_features: int, n_components: int, is_float: bool, /) -> int: ...
 def kmeans_plusplus(
-    X: _Doubles, weights: _Doubles, n_clusters: int, seed: int, max_iter: int, /
+    X: _Doubles,
+    weights: _Doubles,
+    n_clusters: int,
+    seed: int,
+    max_iter: int,
+    labels: _Array | None = None,
 ) -> tuple[_Doubles, int]: ...
 def scan_rows(
     X: _Array, weights: _Doubles | None, n_threads: int, marginalize: bool, /

@@ -38,8 +38,8 @@ inline detail::WeightPrior parse_weights(std::string_view name) {
 }
 
 inline detail::LocalRule parse_local_rule(std::string_view name) {
-    constexpr std::array<std::string_view, 5> kNames{"exact", "hard", "sampled", "labels",
-                                                     "random"};
+    constexpr std::array<std::string_view, 6> kNames{"exact",  "hard",   "sampled",
+                                                     "labels", "random", "given"};
     return parse<detail::LocalRule>("local rule", name, kNames);
 }
 
@@ -73,11 +73,15 @@ inline const std::int32_t* sized_labels(const Labels& labels, std::size_t n_rows
     return labels.data();
 }
 
-inline void check_labels(const std::int32_t* labels, std::size_t n_rows, std::size_t K) {
+// Labels name a component; unless all must be known, -1 is one that is not.
+inline void check_labels(const std::int32_t* labels, std::size_t n_rows, std::size_t K,
+                         bool all_known = true) {
     require(labels != nullptr, "the rule 'labels' needs labels");
-    for (std::size_t n = 0; n < n_rows; ++n)
-        require(labels[n] >= 0 && static_cast<std::size_t>(labels[n]) < K, "label ", labels[n],
-                " at row ", n, " is not in 0..", K - 1);
+    for (std::size_t n = 0; n < n_rows; ++n) {
+        const bool known = labels[n] >= 0 && static_cast<std::size_t>(labels[n]) < K;
+        require(known || (labels[n] == -1 && !all_known), "label ", labels[n], " at row ", n,
+                " is not in ", all_known ? 0 : -1, "..", K - 1);
+    }
 }
 
 }  // namespace vemfast::bindings

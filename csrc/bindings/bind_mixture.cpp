@@ -61,7 +61,7 @@ GaussianMixture make_mixture(std::size_t n_components, std::size_t n_features,
                              double weight_concentration, double mean_precision, const Vector& mean,
                              bool covariance_is_proper, double degrees_of_freedom,
                              const Vector& scale, const Vector& origin, const Vector& column_scale,
-                             double reg_covar, bool marginalize) {
+                             double reg_covar, bool marginalize, bool keeps_means) {
     detail::GaussianPrior prior;
     prior.mean_precision = mean_precision;
     prior.mean.assign(mean.data(), sized(mean, n_features, "the prior mean") + n_features);
@@ -80,7 +80,8 @@ GaussianMixture make_mixture(std::size_t n_components, std::size_t n_features,
     return {{parse_weights(weight_type), weight_concentration, n_components},
             std::move(components),
             to_vector(origin),
-            marginalize};
+            marginalize,
+            keeps_means};
 }
 
 Vector e_step(const ScoreTable& table, std::string_view statistics, const py::array& X,
@@ -90,12 +91,32 @@ Vector e_step(const ScoreTable& table, std::string_view statistics, const py::ar
     const auto local_rule = parse_local_rule(rule);
     const auto rows = rows_view(X, weights, labels, offset, table.n_features());
     const std::size_t K = table.n_components();
-    if (local_rule == LocalRule::labels)
-        check_labels(rows.labels, rows.n_rows, K);
+    require(local_rule != LocalRule::given, "responsibilities go to mixture_given_step");
+    if (labels || local_rule == LocalRule::labels)
+        check_labels(rows.labels, rows.n_rows, K, local_rule == LocalRule::labels);
     Vector stats(static_cast<py::ssize_t>(detail::stats_layout(kind, K, table.n_features()).size));
     double* out = stats.mutable_data();
     call_native([&](const Poll& poll) {
         models::e_step(table, kind, rows, local_rule, seed, iteration, n_threads, poll, out);
+        return 0;
+    });
+    return stats;
+}
+
+// The statistics under responsibilities that are given, n x K; rows with a label are their own's.
+Vector given_step(const ScoreTable& table, std::string_view statistics, const py::array& X,
+                  const OptionalVector& weights, const OptionalLabels& labels,
+                  const Vector& responsibilities, int n_threads) {
+    const auto kind = parse_covariance(statistics);
+    auto rows = rows_view(X, weights, labels, 0, table.n_features());
+    const std::size_t K = table.n_components();
+    if (labels)
+        check_labels(rows.labels, rows.n_rows, K, false);
+    rows.responsibilities = sized(responsibilities, rows.n_rows * K, "responsibilities");
+    Vector stats(static_cast<py::ssize_t>(detail::stats_layout(kind, K, table.n_features()).size));
+    double* out = stats.mutable_data();
+    call_native([&](const Poll& poll) {
+        models::e_step(table, kind, rows, LocalRule::given, 0, 0, n_threads, poll, out);
         return 0;
     });
     return stats;
@@ -153,7 +174,8 @@ void bind_mixture(py::module_& m) {
              py::arg("covariance_type"), py::arg("weight_type"), py::arg("weight_concentration"),
              py::arg("mean_precision"), py::arg("mean"), py::arg("covariance_is_proper"),
              py::arg("degrees_of_freedom"), py::arg("scale"), py::arg("origin"),
-             py::arg("column_scale"), py::arg("reg_covar"), py::arg("marginalize") = false)
+             py::arg("column_scale"), py::arg("reg_covar"), py::arg("marginalize") = false,
+             py::arg("keeps_means") = false)
         .def("prepare",
              [](const GaussianMixture& model, std::string_view kind, const Vector& params) {
                  const Kind parsed = parse_kind(kind);
@@ -227,26 +249,35 @@ void bind_mixture(py::module_& m) {
         },
         py::arg("centres"), py::arg("metric"), py::arg("origin"), py::arg("marginalize") = false);
     m.def("mixture_e_step", &e_step);
+    m.def("mixture_given_step", &given_step);
     m.def("mixture_assign", &assign);
     m.def("mixture_block_rows",
           [](std::size_t n_features, std::size_t n_components, bool is_float) {
               return models::block_shape(n_features, n_components, is_float).leaf_rows;
           });
-    m.def("kmeans_plusplus", [](const Vector& X, const Vector& weights, std::size_t n_clusters,
-                                std::uint64_t seed, int max_iter) {
-        require(X.ndim() == 2, "X must have two dimensions, got ", X.ndim());
-        const auto n = static_cast<std::size_t>(X.shape(0));
-        const auto D = static_cast<std::size_t>(X.shape(1));
-        sized(weights, n, "weights");
-        Vector centres({static_cast<py::ssize_t>(n_clusters), X.shape(1)});
-        double* out = centres.mutable_data();
-        const double* rows = X.data();
-        const double* row_weights = weights.data();
-        const std::size_t distinct = call_native([&](const Poll&) {
-            return models::kmeans(rows, n, D, row_weights, n_clusters, seed, max_iter, out);
-        });
-        return py::make_tuple(centres, distinct);
-    });
+    m.def(
+        "kmeans_plusplus",
+        [](const Vector& X, const Vector& weights, std::size_t n_clusters, std::uint64_t seed,
+           int max_iter, const OptionalLabels& labels) {
+            require(X.ndim() == 2, "X must have two dimensions, got ", X.ndim());
+            const auto n = static_cast<std::size_t>(X.shape(0));
+            const auto D = static_cast<std::size_t>(X.shape(1));
+            sized(weights, n, "weights");
+            const std::int32_t* known = labels ? sized_labels(*labels, n) : nullptr;
+            if (known != nullptr)
+                check_labels(known, n, n_clusters, false);
+            Vector centres({static_cast<py::ssize_t>(n_clusters), X.shape(1)});
+            double* out = centres.mutable_data();
+            const double* rows = X.data();
+            const double* row_weights = weights.data();
+            const std::size_t distinct = call_native([&](const Poll&) {
+                return models::kmeans(rows, n, D, row_weights, n_clusters, seed, max_iter, out,
+                                      known);
+            });
+            return py::make_tuple(centres, distinct);
+        },
+        py::arg("X"), py::arg("weights"), py::arg("n_clusters"), py::arg("seed"),
+        py::arg("max_iter"), py::arg("labels") = py::none());
     m.def("mixture_impute", &impute);
     m.def("scan_rows", [](const py::array& X, const OptionalVector& weights, int n_threads,
                           bool marginalize) {

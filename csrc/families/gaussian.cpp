@@ -119,6 +119,48 @@ void Gaussian::add_outer(double factor, const double* mean, double* scale) const
     }
 }
 
+// scale += factor (left right^T + right left^T) / 2, in the covariance's own shape.
+void Gaussian::add_cross(double factor, const double* left, const double* right,
+                         double* scale) const {
+    if (matrix()) {
+        for (std::size_t i = 0; i < D_; ++i) {
+            for (std::size_t j = 0; j < D_; ++j)
+                scale[i * D_ + j] += 0.5 * factor * (left[i] * right[j] + left[j] * right[i]);
+        }
+    } else if (kind_ == Covariance::diag) {
+        for (std::size_t i = 0; i < D_; ++i)
+            scale[i] += factor * left[i] * right[i];
+    } else {
+        double product = 0;
+        for (std::size_t i = 0; i < D_; ++i)
+            product += left[i] * right[i];
+        scale[0] += factor * product / static_cast<double>(D_);
+    }
+}
+
+// Psi_0 + sum_n r (x - m)(x - m)^T + kappa_0 (m - m_0)(m - m_0)^T for means that are given: what
+// the mode of the covariances is made of when the means are not free.
+void Gaussian::scale_about(const double* counts, const double* sums, const double* scatter,
+                           const double* means, double* scale) const {
+    const double kappa0 = prior_.mean_precision;
+    std::vector<double> away(D_);
+    for (std::size_t k = 0; k < K_; ++k) {
+        const double* mean = means + k * D_;
+        double* own = shared() ? scale : scale + k * covariance_size();
+        if (k == 0 || !shared())
+            start_scale(scatter_of(scatter, shared() ? 0 : k), own);
+        add_cross(-2.0, sums + k * D_, mean, own);
+        add_outer(counts[k], mean, own);
+        for (std::size_t i = 0; i < D_; ++i)
+            away[i] = mean[i] - prior_.mean[i];
+        if (kappa0 > 0)
+            add_outer(kappa0, away.data(), own);
+        const bool is_whole = !shared() || k + 1 == K_;
+        if (prior_.covariance_is_proper && is_whole)
+            keep_above_prior(own);
+    }
+}
+
 // Psi = Psi_0 + B with B a scatter, so Psi >= Psi_0; but B is a difference, and where rows are
 // degenerate in float32 or lie very far apart its rounding can exceed the smallest eigenvalues of
 // Psi_0. Where Psi is not positive definite, the eigenvalues of B in the metric of Psi_0 that are
@@ -279,11 +321,14 @@ void Gaussian::clip(double* covariance, std::size_t index, double rounding) cons
 }
 
 void Gaussian::mode(const double* counts, const double* sums, const double* scatter,
-                    GaussianFields<double> out) const {
+                    bool keeps_means, GaussianFields<double> out) const {
     const std::size_t size = covariance_size();
-    std::vector<double> means(K_ * D_);
+    std::vector<double> means(out.means, out.means + K_ * D_);
     std::vector<double> scale(n_covariances() * size);
-    posterior(counts, sums, scatter, {means.data(), nullptr, nullptr, scale.data()});
+    if (keeps_means)
+        scale_about(counts, sums, scatter, means.data(), scale.data());
+    else
+        posterior(counts, sums, scatter, {means.data(), nullptr, nullptr, scale.data()});
     double total = 0;
     for (std::size_t k = 0; k < K_; ++k) {
         total += counts[k];

@@ -50,9 +50,10 @@ class VEMFAST_API Gaussian {
                    GaussianFields<double> out) const;
 
     // Posterior mode, eigenvalues clipped at the support's edge. Components whose count is not
-    // positive keep what `out` holds. Throws NumericalError where reg_covar = 0 and a covariance
-    // is singular.
-    void mode(const double* counts, const double* sums, const double* scatter,
+    // positive keep what `out` holds; with `keeps_means` all means do, and the covariances are
+    // those of the mode given them. Throws NumericalError where reg_covar = 0 and a covariance is
+    // singular.
+    void mode(const double* counts, const double* sums, const double* scatter, bool keeps_means,
               GaussianFields<double> out) const;
 
     // Draw from the conjugate posterior.
@@ -93,6 +94,9 @@ class VEMFAST_API Gaussian {
     void start_scale(const double* scatter, double* scale) const;
     void keep_above_prior(double* scale) const;
     void add_outer(double factor, const double* mean, double* scale) const;
+    void add_cross(double factor, const double* left, const double* right, double* scale) const;
+    void scale_about(const double* counts, const double* sums, const double* scatter,
+                     const double* means, double* scale) const;
     double mode_divisor(double count) const;
     void clip(double* covariance, std::size_t index, double rounding) const;
     double rounding_level(const double* means, std::size_t n_means) const;

@@ -188,7 +188,8 @@ static TileBound local_step(const MixtureTask<T>& task, const TileWorkspace<T>& 
     T* s = space.s + r;
     if (needs_scores(task.rule) && !scored)
         score<T>(task.scores, space.x + r, space.ld, n_strip, space.spare + r, s);
-    const LocalStep step{task.rule, task.rows.labels, task.rows.offset, task.seed, task.iteration};
+    const LocalStep step{task.rule, task.rows.labels, task.rows.offset,
+                         task.seed, task.iteration,   task.rows.responsibilities};
     return apply_rule<T>(step, s, space.ld, task.scores.n_components, space.w + r, row + r,
                          at_most(n_strip, n > r ? n - r : 0), n_strip, space.labels + r);
 }

@@ -10,8 +10,8 @@ namespace vemfast::detail {
 enum class Covariance : int { full, tied, diag, spherical, tied_spherical };
 
 // How a row's label is treated. `exact` to `sampled` are the local rules of the method table;
-// `labels` and `random` make the first statistics of a start.
-enum class LocalRule : int { exact, hard, sampled, labels, random };
+// `labels`, `random` and `given` make the first statistics of a start.
+enum class LocalRule : int { exact, hard, sampled, labels, random, given };
 
 // Rows of a matrix with element strides, of float or double.
 struct RowsView {
@@ -21,10 +21,13 @@ struct RowsView {
     std::size_t n_rows = 0;
     std::size_t n_features = 0;
     bool is_float = false;
-    const double* weights = nullptr;       // n_rows, or null for weight one
-    std::ptrdiff_t weight_stride = 1;      // elements
-    const std::int32_t* labels = nullptr;  // n_rows, for LocalRule::labels
-    std::uint64_t offset = 0;              // global index of the first row: keys the random draws
+    const double* weights = nullptr;   // n_rows, or null for weight one
+    std::ptrdiff_t weight_stride = 1;  // elements
+    // n_rows: the component that a row is known to belong to, -1 where that is not known (under
+    // LocalRule::labels all are known). Null: none is.
+    const std::int32_t* labels = nullptr;
+    const double* responsibilities = nullptr;  // n_rows x K, for LocalRule::given
+    std::uint64_t offset = 0;  // global index of the first row: keys the random draws
 };
 
 // Gaussian scores c_k - q_k(x) / 2 in the layout that the kernels read; one scalar type.

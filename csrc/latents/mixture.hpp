@@ -50,7 +50,7 @@ inline bool all_far_below(const T* cell, const Vec<T> (&largest)[kLineVectors]) 
 struct TileBound {
     double local_bound = 0;
     double entropy = 0;
-    std::size_t zero_lines = 0;  // lines of rows, by components, that were seen to have no share
+    std::size_t zero_lines = 0;  // lines of rows, by components, that may have no share
 };
 
 inline double sum_as_double(Vec<double> v) {
@@ -279,13 +279,57 @@ static void local_random(T* s, std::size_t ld, std::size_t K, const T* w, std::s
     }
 }
 
+// Responsibilities of a start that are given, rows x K, times the weight.
+template <class T>
+static void local_given(T* s, std::size_t ld, std::size_t K, const T* w, std::size_t n_rows,
+                        std::size_t n_padded, const double* given) {
+    for (std::size_t n = 0; n < n_padded; ++n) {
+        for (std::size_t k = 0; k < K; ++k)
+            s[k * ld + n] = n < n_rows ? w[n] * static_cast<T>(given[n * K + k]) : T(0);
+    }
+}
+
+// Rows whose component is known: no other component scores there, so that every rule gives them
+// to their own, and the bound is that of the rows with their labels. Their own score stays finite:
+// where a component of weight zero is known to have a row, the bound is far below all others.
+template <class T>
+static void clamp_scores(T* s, std::size_t ld, std::size_t K, const std::int32_t* labels,
+                         std::size_t n_rows) {
+    constexpr T kNever = -static_cast<T>(__builtin_inf());
+    constexpr T kLeast = sizeof(T) == 8 ? T(-1e300) : T(-1e37);
+    for (std::size_t n = 0; n < n_rows; ++n) {
+        if (labels[n] < 0)
+            continue;
+        for (std::size_t k = 0; k < K; ++k) {
+            T& cell = s[k * ld + n];
+            if (static_cast<std::int32_t>(k) != labels[n])
+                cell = kNever;
+            else if (!(cell > kLeast))
+                cell = kLeast;
+        }
+    }
+}
+
+// The same for responsibilities.
+template <class T>
+static void clamp_shares(T* s, std::size_t ld, std::size_t K, const T* w,
+                         const std::int32_t* labels, std::size_t n_rows) {
+    for (std::size_t n = 0; n < n_rows; ++n) {
+        if (labels[n] < 0)
+            continue;
+        for (std::size_t k = 0; k < K; ++k)
+            s[k * ld + n] = static_cast<std::int32_t>(k) == labels[n] ? w[n] : T(0);
+    }
+}
+
 // What the local step of a tile is told beside the scores.
 struct LocalStep {
     LocalRule rule;
-    const std::int32_t* given_labels;  // of the view's rows, for LocalRule::labels
+    const std::int32_t* given_labels;  // of the view's rows, -1 where unknown; or null
     std::uint64_t offset;              // global index of the view's first row
     std::uint64_t seed;
     std::uint32_t iteration;
+    const double* responsibilities = nullptr;  // of the view's rows, for LocalRule::given
 };
 
 inline bool needs_scores(LocalRule rule) {
@@ -294,7 +338,7 @@ inline bool needs_scores(LocalRule rule) {
 
 // Whether the rule leaves one label a row; otherwise responsibilities, in the scores' place.
 inline bool gives_labels(LocalRule rule) {
-    return rule != LocalRule::exact && rule != LocalRule::random;
+    return rule == LocalRule::hard || rule == LocalRule::sampled || rule == LocalRule::labels;
 }
 
 // The local step of rows [row, row + n_rows) of the view, padded to n_padded with weight zero.
@@ -302,6 +346,9 @@ template <class T>
 static TileBound apply_rule(const LocalStep& step, T* s, std::size_t ld, std::size_t K, const T* w,
                             std::size_t row, std::size_t n_rows, std::size_t n_padded,
                             std::int32_t* labels) {
+    const std::int32_t* known = step.given_labels == nullptr ? nullptr : step.given_labels + row;
+    if (known != nullptr && needs_scores(step.rule))
+        clamp_scores<T>(s, ld, K, known, n_rows);
     switch (step.rule) {
         case LocalRule::exact:
             return local_exact<T>(s, ld, K, w, n_padded, nullptr);
@@ -312,13 +359,19 @@ static TileBound apply_rule(const LocalStep& step, T* s, std::size_t ld, std::si
                                     step.offset + row, labels);
         case LocalRule::labels:
             for (std::size_t n = 0; n < n_rows; ++n)
-                labels[n] = step.given_labels[row + n];
+                labels[n] = known[n];
             return {};
         case LocalRule::random:
             local_random<T>(s, ld, K, w, n_rows, n_padded, step.seed, step.offset + row);
-            return {};
+            break;
+        case LocalRule::given:
+            local_given<T>(s, ld, K, w, n_rows, n_padded, step.responsibilities + row * K);
+            break;
     }
-    return {};
+    if (known != nullptr)
+        clamp_shares<T>(s, ld, K, w, known, n_rows);
+    // Nobody has looked for lines without a share; there may be many.
+    return {0, 0, step.rule == LocalRule::given ? K * n_padded / kLineRows<T> : 0};
 }
 
 }  // namespace

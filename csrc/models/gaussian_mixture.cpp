@@ -198,11 +198,12 @@ void ScoreTable::set_missing(const Gaussian& family, const Gaussian::Factors& fa
 // ---- GaussianMixture -----------------------------------------------------------------------
 
 GaussianMixture::GaussianMixture(detail::Weights weights, Gaussian components,
-                                 std::vector<double> origin, bool marginalize)
+                                 std::vector<double> origin, bool marginalize, bool keeps_means)
     : weights_(weights),
       components_(std::move(components)),
       origin_(std::move(origin)),
-      marginalize_(marginalize) {}
+      marginalize_(marginalize),
+      keeps_means_(keeps_means) {}
 
 std::size_t GaussianMixture::stats_size() const {
     return detail::stats_layout(covariance(), n_components(), n_features()).size;
@@ -301,7 +302,7 @@ void GaussianMixture::update(ParameterRule rule, Kind previous_kind, const doubl
         }
     }
     weights_.mode(counts, out);
-    components_.mode(counts, sums, scatter, target);
+    components_.mode(counts, sums, scatter, keeps_means_ && previous != nullptr, target);
 }
 
 double GaussianMixture::global_term(Kind kind, const double* params) const {

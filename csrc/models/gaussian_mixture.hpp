@@ -75,8 +75,10 @@ class VEMFAST_API ScoreTable {
 class VEMFAST_API GaussianMixture {
   public:
     // `marginalize`: NaN in rows is a missing value, which score tables integrate out.
+    // `keeps_means`: point updates leave the previous means as they are, and maximise over the
+    // rest.
     GaussianMixture(detail::Weights weights, detail::Gaussian components,
-                    std::vector<double> origin, bool marginalize = false);
+                    std::vector<double> origin, bool marginalize = false, bool keeps_means = false);
 
     std::size_t n_components() const { return components_.n_components(); }
     std::size_t n_features() const { return components_.n_features(); }
@@ -116,6 +118,7 @@ class VEMFAST_API GaussianMixture {
     detail::Gaussian components_;
     std::vector<double> origin_;
     bool marginalize_;
+    bool keeps_means_;
 };
 
 // Scores that give each row to the nearest centre (K x D, centred), in squared units `metric` (D).

@@ -186,12 +186,15 @@ std::size_t draw(const std::vector<double>& mass, double total, double u) {
 
 double lloyd_step(const std::vector<double>& columns, const double* x, std::size_t n, std::size_t D,
                   const double* weights, std::size_t K, std::vector<double>& distances,
-                  std::vector<double>& nearest, std::vector<std::size_t>& label, double* centres) {
+                  std::vector<double>& nearest, std::vector<std::size_t>& label,
+                  const std::int32_t* known, double* centres) {
     for (std::size_t k = 0; k < K; ++k) {
         interruption_point();
         kernels().mixture.distances(columns.data(), n, D, centres + k * D, 1, distances.data());
         for (std::size_t i = 0; i < n; ++i) {
-            const bool closer = k == 0 || distances[i] < nearest[i];
+            const bool closer = known != nullptr && known[i] >= 0
+                                    ? static_cast<std::size_t>(known[i]) == k
+                                    : k == 0 || distances[i] < nearest[i];
             nearest[i] = closer ? distances[i] : nearest[i];
             label[i] = closer ? k : label[i];
         }
@@ -215,10 +218,34 @@ double lloyd_step(const std::vector<double>& columns, const double* x, std::size
     return inertia;
 }
 
+// The means of the rows of known label, for the clusters that have such rows.
+std::vector<bool> known_centres(const double* x, std::size_t n, std::size_t D,
+                                const double* weights, std::size_t K, const std::int32_t* labels,
+                                double* centres) {
+    std::vector<double> mass(K, 0.0);
+    std::fill(centres, centres + K * D, 0.0);
+    for (std::size_t i = 0; i < n; ++i) {
+        if (labels[i] < 0)
+            continue;
+        const auto k = static_cast<std::size_t>(labels[i]);
+        mass[k] += weights[i];
+        for (std::size_t d = 0; d < D; ++d)
+            centres[k * D + d] += weights[i] * x[i * D + d];
+    }
+    std::vector<bool> found(K);
+    for (std::size_t k = 0; k < K; ++k) {
+        found[k] = mass[k] > 0;
+        for (std::size_t d = 0; found[k] && d < D; ++d)
+            centres[k * D + d] /= mass[k];
+    }
+    return found;
+}
+
 }  // namespace
 
 std::size_t kmeans(const double* x, std::size_t n, std::size_t D, const double* weights,
-                   std::size_t K, std::uint64_t seed, int max_iter, double* centres) {
+                   std::size_t K, std::uint64_t seed, int max_iter, double* centres,
+                   const std::int32_t* labels) {
     random::Stream stream(seed, 0, random::kStartStream, 0);
     std::vector<double> columns(n * D);  // feature-major: the distance kernel's layout
     for (std::size_t i = 0; i < n; ++i) {
@@ -230,14 +257,35 @@ std::size_t kmeans(const double* x, std::size_t n, std::size_t D, const double* 
     std::vector<double> mass(weights, weights + n);
     std::vector<double> distances(trials * n);
     std::vector<double> candidates(trials * D);
+    std::vector<bool> has_known(K, false);
+    std::size_t distinct = 0;
+    if (labels != nullptr) {
+        has_known = known_centres(x, n, D, weights, K, labels, centres);
+        for (std::size_t k = 0; k < K; ++k) {
+            if (!has_known[k])
+                continue;
+            ++distinct;
+            kernels().mixture.distances(columns.data(), n, D, centres + k * D, 1, distances.data());
+            for (std::size_t i = 0; i < n; ++i)
+                nearest[i] = std::min(nearest[i], distances[i]);
+        }
+        for (std::size_t i = 0; i < n; ++i) {
+            if (labels[i] >= 0)
+                nearest[i] = 0;  // no seed
+            mass[i] = distinct > 0 ? weights[i] * nearest[i] : weights[i];
+        }
+    }
     double total = 0;
     for (const double w : mass)
         total += w;
-    std::size_t distinct = 0;
+    bool is_first = distinct == 0;
     for (std::size_t k = 0; k < K; ++k) {
+        if (has_known[k])
+            continue;
         interruption_point();
-        const bool covered = k > 0 && !(total > 0);  // every row coincides with a centre
-        const std::size_t count = k == 0 ? 1 : trials;
+        const bool covered = !is_first && !(total > 0);  // every row coincides with a centre
+        const std::size_t count = is_first ? 1 : trials;
+        is_first = false;
         for (std::size_t c = 0; c < count; ++c) {
             const double u = stream.uniform();
             const std::size_t row =
@@ -271,7 +319,7 @@ std::size_t kmeans(const double* x, std::size_t n, std::size_t D, const double* 
     double previous = std::numeric_limits<double>::infinity();
     for (int iteration = 0; iteration < max_iter; ++iteration) {
         const double inertia =
-            lloyd_step(columns, x, n, D, weights, K, distances, nearest, label, centres);
+            lloyd_step(columns, x, n, D, weights, K, distances, nearest, label, labels, centres);
         if (!(inertia < previous * (1.0 - 1e-4)))
             break;
         previous = inertia;

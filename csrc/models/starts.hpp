@@ -40,7 +40,12 @@ VEMFAST_API RowScan find_extremes(const detail::RowsView& rows, const double* ce
 // most `max_iter` of Lloyd's iterations, on contiguous rows x (n x D) with positive weights.
 // centres: K x D. Returns the number of distinct centres found (fewer than K: so few distinct
 // rows). With interruption points.
+//
+// With `labels` (n, -1 where unknown) a cluster starts at the mean of the rows known to be its own,
+// which stay in it; only clusters without such rows are seeded (constrained k-means: Basu, Banerjee
+// and Mooney 2002).
 VEMFAST_API std::size_t kmeans(const double* x, std::size_t n, std::size_t D, const double* weights,
-                               std::size_t K, std::uint64_t seed, int max_iter, double* centres);
+                               std::size_t K, std::uint64_t seed, int max_iter, double* centres,
+                               const std::int32_t* labels = nullptr);
 
 }  // namespace vemfast::models
