@@ -80,8 +80,8 @@ static TileBound local_exact(T* s, std::size_t ld, std::size_t K, const T* w, st
                              T* log_density) {
     Vec<T> bound = {};
     Vec<T> entropy = {};
-    // Whether there is anything to pass over is looked at in one line of sixteen while there is
-    // not.
+    // Looking for what can be passed over pays where half of it can; else one line of sixteen is
+    // looked at, and stands for the others.
     std::size_t zero_lines = 0;
     std::size_t next_look = 0;
     for (std::size_t n = 0; n < n_padded; n += kLineRows<T>) {
@@ -117,8 +117,10 @@ static TileBound local_exact(T* s, std::size_t ld, std::size_t K, const T* w, st
                 for (int v = 0; v < kLineVectors; ++v)
                     store<T>(line + v * kLanes<T>, Vec<T>{});
             }
-            zero_lines += zeros;
-            next_look = n + (4 * zeros > K ? 1 : 16) * kLineRows<T>;
+            const std::size_t left = (n_padded - n) / kLineRows<T>;
+            const std::size_t lines = 2 * zeros > K ? 1 : left < 16 ? left : 16;
+            zero_lines += zeros * lines;
+            next_look = n + lines * kLineRows<T>;
         }
         Vec<T> scale[kLineVectors];
 #pragma GCC unroll 4
