@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from vemfast.data import RowBlock
 from vemfast.estimators.base import check_sample_weight
+from vemfast.estimators.gaussian_conditioning import Conditioning
 from vemfast.estimators.missing import MissingFeatures
 from vemfast.estimators.mixture import WEIGHT_PRIORS, MixtureEstimator
 from vemfast.inference.methods import lookup
@@ -56,7 +57,7 @@ class PosteriorDraws:
     log_likelihood: Array
 
 
-class GaussianMixture(MissingFeatures):
+class GaussianMixture(Conditioning, MissingFeatures):
     """Gaussian mixture, fitted by any rung of the ladder of inference.
 
     Names follow scikit-learn's GaussianMixture and BayesianGaussianMixture.

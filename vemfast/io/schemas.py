@@ -158,11 +158,12 @@ def _common(n_features: int) -> dict[str, Field]:
     return {
         "n_features_in_": Field("int", rule=_at_least(1)),
         "feature_names_in_": Field("names", (n_features,), group="names"),
-        "lower_bound_": Field("float", rule=_finite),
-        "lower_bounds_": Field("list", ("iterations",), _finite),
-        "n_iter_": Field("int", rule=_at_least(0)),
-        "converged_": Field("bool"),
-        "stop_reason_": Field("str", rule=reasons),
+        # What was not fitted but made of a fit, as `conditional` does, has none of these.
+        "lower_bound_": Field("float", rule=_finite, group="fit"),
+        "lower_bounds_": Field("list", ("iterations",), _finite, group="fit"),
+        "n_iter_": Field("int", rule=_at_least(0), group="fit"),
+        "converged_": Field("bool", group="fit"),
+        "stop_reason_": Field("str", rule=reasons, group="fit"),
     }
 
 
