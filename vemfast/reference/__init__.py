@@ -9,5 +9,6 @@ estimator.
 from vemfast.reference.configure import configure
 from vemfast.reference.discrete_mixture import DiscreteMixture
 from vemfast.reference.gaussian_mixture import GaussianMixture
+from vemfast.reference.lda import LatentDirichletAllocation
 
-__all__ = ["DiscreteMixture", "GaussianMixture", "configure"]
+__all__ = ["DiscreteMixture", "GaussianMixture", "LatentDirichletAllocation", "configure"]
