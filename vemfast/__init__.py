@@ -15,10 +15,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vemfast._config import build_info, cmake_dir, get_include, show_config
     from vemfast._core import __version__
-    from vemfast.data import RowBlock, SequenceBlock, make_blocks
+    from vemfast.data import IndexedBlock, RowBlock, SequenceBlock, make_blocks
     from vemfast.documents import DocumentBlock
     from vemfast.errors import DegenerateWarning, ModelFileError, NumericalError
-    from vemfast.estimators import GaussianMixture
+    from vemfast.estimators import (
+        BernoulliMixture,
+        CategoricalMixture,
+        GaussianMixture,
+        PoissonMixture,
+    )
     from vemfast.inference import fit
     from vemfast.io import load
     from vemfast.ladder import ladder
@@ -27,14 +32,18 @@ if TYPE_CHECKING:
 
 # Where each public name is defined.
 _LAZY = {
+    "BernoulliMixture": "vemfast.estimators",
+    "CategoricalMixture": "vemfast.estimators",
     "DegenerateWarning": "vemfast.errors",
     "DocumentBlock": "vemfast.documents",
     "GaussianMixture": "vemfast.estimators",
+    "IndexedBlock": "vemfast.data",
     "Layout": "vemfast.stats",
     "Model": "vemfast.models.base",
     "ModelFileError": "vemfast.errors",
     "NumericalError": "vemfast.errors",
     "Params": "vemfast.stats",
+    "PoissonMixture": "vemfast.estimators",
     "RowBlock": "vemfast.data",
     "SequenceBlock": "vemfast.data",
     "Stats": "vemfast.stats",
@@ -51,14 +60,18 @@ _LAZY = {
 }
 
 __all__ = [
+    "BernoulliMixture",
+    "CategoricalMixture",
     "DegenerateWarning",
     "DocumentBlock",
     "GaussianMixture",
+    "IndexedBlock",
     "Layout",
     "Model",
     "ModelFileError",
     "NumericalError",
     "Params",
+    "PoissonMixture",
     "RowBlock",
     "SequenceBlock",
     "Stats",

@@ -5,6 +5,18 @@ names the fitted attributes. May import every other layer; nothing imports it bu
 command line and `vemfast.ladder`.
 """
 
+from vemfast.estimators.bernoulli_mixture import BernoulliDraws, BernoulliMixture
+from vemfast.estimators.categorical_mixture import CategoricalDraws, CategoricalMixture
 from vemfast.estimators.gaussian_mixture import GaussianMixture, PosteriorDraws
+from vemfast.estimators.poisson_mixture import PoissonDraws, PoissonMixture
 
-__all__ = ["GaussianMixture", "PosteriorDraws"]
+__all__ = [
+    "BernoulliDraws",
+    "BernoulliMixture",
+    "CategoricalDraws",
+    "CategoricalMixture",
+    "GaussianMixture",
+    "PoissonDraws",
+    "PoissonMixture",
+    "PosteriorDraws",
+]

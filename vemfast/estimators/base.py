@@ -25,7 +25,7 @@ from vemfast.inference.restarts import best, run_starts, seeds, share_threads
 from vemfast.models.base import Model, Step
 from vemfast.streams import Stream, StreamBlock, is_stream, split_pair
 
-__all__ = ["Estimator", "check_sample_weight"]
+__all__ = ["Estimator", "check_sample_weight", "refuse_text"]
 
 _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -206,7 +206,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     def _validated(estimator: Any, X: Any, reset: bool) -> NDArray[Any]:
         if isinstance(X, (list, tuple)):
             X = np.asarray(X)
-        _refuse_text(X)
+        refuse_text(X)
         if isinstance(X, np.ndarray) and not X.dtype.isnative:
             X = X.astype(X.dtype.newbyteorder("="))  # scikit-learn would make float32 float64
         rows = validate_data(
@@ -362,7 +362,7 @@ def chunks_of(X: Any) -> Any | None:
     return X if is_stream(X) else None
 
 
-def _refuse_text(X: Any) -> None:
+def refuse_text(X: Any) -> None:
     """Raise a TypeError for strings, dates and bytes, also where they could be read as numbers."""
     dtypes = X.dtypes if hasattr(X, "columns") else [getattr(X, "dtype", None)]
     for dtype in dtypes:

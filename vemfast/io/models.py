@@ -134,9 +134,21 @@ def _encode_parameters(estimator: Any) -> tuple[dict[str, Any], dict[str, NDArra
             raise ValueError(f"{name}={value!r} cannot be saved; only finite numbers can")
         if value is None or isinstance(value, (bool, int, float, str)):
             parameters[name] = value
+        elif _is_ragged(value):
+            for i, part in enumerate(value):
+                tensors[f"{_PARAMETER}{name}.{i}"] = np.array(part, dtype=np.float64)
         else:
             tensors[_PARAMETER + name] = np.array(value, dtype=np.float64)
     return parameters, tensors
+
+
+def _is_ragged(value: Any) -> bool:
+    """Whether a parameter is a list of arrays, which may differ in shape."""
+    return (
+        isinstance(value, (list, tuple))
+        and any(np.ndim(part) > 0 for part in value)
+        and (len({np.shape(part) for part in value}) > 1)
+    )
 
 
 def _decode_parameters(
@@ -145,15 +157,21 @@ def _decode_parameters(
     """Return an unfitted estimator, and take what belongs to its parameters from `tensors`."""
     given = dict(parameters)
     for key in [key for key in tensors if key.startswith(_PARAMETER)]:
-        given[key.removeprefix(_PARAMETER)] = tensors.pop(key)
+        name, _, part = key.removeprefix(_PARAMETER).partition(".")
+        if part:
+            given.setdefault(name, {})[part] = tensors.pop(key)
+        else:
+            given[name] = tensors.pop(key)
     known = schema.estimator._get_param_names()
     for name in sorted(set(given).difference(known)):
         if not is_newer:
             raise ModelFileError(f"parameters: there is no parameter {name!r}")
         del given[name]
     for name, value in given.items():
-        if name == "callbacks" or isinstance(value, (list, dict)):
+        if name == "callbacks" or isinstance(parameters.get(name), (list, dict)):
             raise ModelFileError(f"parameters: {name} cannot come from a file")
+        if isinstance(value, dict):
+            given[name] = _in_order(name, value)
     estimator = schema.estimator(**given)
     try:
         estimator._check_params()
@@ -162,44 +180,71 @@ def _decode_parameters(
     return estimator
 
 
+def _in_order(name: str, parts: dict[str, Any]) -> list[Any]:
+    """Return a parameter that is a list of arrays, saved one by one."""
+    try:
+        return [parts[str(i)] for i in range(len(parts))]
+    except KeyError as error:
+        raise ModelFileError(f"parameters: {name} lacks its element {error}") from error
+
+
 # ---- fitted attributes ----------------------------------------------------------------------
 
 
 def _encode_fitted(estimator: Any, fields: Mapping[str, Field]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for key, field in fields.items():
-        attribute, _, part = key.partition(".")
+        attribute, *parts = key.split(".")
         if not hasattr(estimator, attribute):
             continue
         value = getattr(estimator, attribute)
-        value = getattr(value, part) if part else value
-        if field.is_tensor:
-            value = np.asarray(value, dtype=np.float64)
-        elif field.kind == "names":
-            value = [str(name) for name in value]
-        elif isinstance(value, np.generic):
-            value = value.item()
-        values[key] = value
+        for part in parts:
+            if part.isdigit() and int(part) >= len(value):
+                break
+            value = value[int(part)] if part.isdigit() else getattr(value, part)
+        else:
+            values[key] = _encoded(field, value)
     return values
+
+
+def _encoded(field: Field, value: Any) -> Any:
+    if field.is_tensor:
+        return np.asarray(value, dtype=np.float64)
+    if field.kind == "names":
+        return [str(name) for name in value]
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _decode_fitted(
     schema: Schema, fields: Mapping[str, Field], values: Mapping[str, Any]
 ) -> dict[str, Any]:
-    attributes: dict[str, Any] = {}
-    records: dict[str, dict[str, Any]] = {}
-    for key, value in values.items():
-        kind = fields[key].kind
-        if kind == "list":
-            value = value.tolist()
-        elif kind == "pair":
-            value = tuple(value)
-        elif kind == "names":
-            value = np.array(value, dtype=object)
-        attribute, _, part = key.partition(".")
-        if part:
-            records.setdefault(attribute, {})[part] = value
-        else:
-            attributes[attribute] = value
-    attributes.update((name, schema.records[name](**parts)) for name, parts in records.items())
+    tree: dict[str, Any] = {}
+    for key in fields:  # in the order of lists
+        if key not in values:
+            continue
+        *parents, last = key.split(".")
+        branch = tree
+        for parent in parents:
+            branch = branch.setdefault(parent, {})
+        branch[last] = _decoded(fields[key], values[key])
+    attributes: dict[str, Any] = _as_lists(tree)
+    for name, record in schema.records.items():
+        if name in attributes:
+            attributes[name] = record(**attributes[name])
     return attributes
+
+
+def _decoded(field: Field, value: Any) -> Any:
+    if field.kind == "list":
+        return value.tolist()
+    if field.kind == "integers":
+        return value.astype(np.int64)
+    if field.kind == "pair":
+        return tuple(value)
+    return np.array(value, dtype=object) if field.kind == "names" else value
+
+
+def _as_lists(tree: dict[str, Any]) -> Any:
+    """Return a tree whose branches with numbers for names are lists."""
+    tree = {k: _as_lists(v) if isinstance(v, dict) else v for k, v in tree.items()}
+    return list(tree.values()) if tree and all(k.isdigit() for k in tree) else tree

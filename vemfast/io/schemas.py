@@ -16,7 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vemfast.errors import ModelFileError
-from vemfast.estimators import GaussianMixture, PosteriorDraws
+from vemfast.estimators import (
+    BernoulliDraws,
+    BernoulliMixture,
+    CategoricalDraws,
+    CategoricalMixture,
+    GaussianMixture,
+    PoissonDraws,
+    PoissonMixture,
+    PosteriorDraws,
+)
 
 __all__ = ["SCHEMAS", "Field", "Schema", "check_fields"]
 
@@ -30,9 +39,9 @@ class Field:
 
     Attributes
     ----------
-    kind : {"array", "list", "pair", "float", "int", "bool", "str", "names"}
-        The first three are float64 tensors (a list of numbers, a pair of arrays); the others stand
-        in the JSON document.
+    kind : {"array", "integers", "list", "pair", "float", "int", "bool", "str", "names"}
+        The first four are float64 tensors (numbers that are integers, a list of numbers, a pair of
+        arrays); the others stand in the JSON document.
     shape : tuple of int or str
         Of a tensor; number of names. A word is a length that is free where it comes first, and the
         same from there on; it is at least 1 unless a star ends the word.
@@ -50,7 +59,7 @@ class Field:
     @property
     def is_tensor(self) -> bool:
         """Whether the value is a tensor, not JSON."""
-        return self.kind in ("array", "list", "pair")
+        return self.kind in ("array", "integers", "list", "pair")
 
 
 Fields = Mapping[str, Field]
@@ -64,7 +73,8 @@ class Schema:
     ----------
     estimator : type
     fields : callable
-        (estimator with its parameters, n_features_in_) -> its fields.
+        (estimator with its parameters, n_features_in_) -> its fields. A dot in a name goes to a
+        field of a record, or to the element of a list that has that number.
     records : mapping of str to type
         Attributes that are dataclasses, whose fields are named ``attribute.field``.
     """
@@ -120,6 +130,24 @@ def _upper_factor(name: str, value: Array) -> None:
     _positive(f"{name}: diagonal", np.diagonal(value, axis1=-2, axis2=-1))
     if np.tril(value, -1).any():
         raise ModelFileError(f"{name}: not upper triangular")
+
+
+def _not_negative(name: str, value: Any) -> None:
+    _finite(name, value)
+    if (value < 0).any():
+        raise ModelFileError(f"{name}: negative")
+
+
+def _probabilities(name: str, value: Any) -> None:
+    _not_negative(name, value)
+    if (value > 1).any():
+        raise ModelFileError(f"{name}: above 1")
+
+
+def _sizes(name: str, value: Any) -> None:
+    _positive(name, value)
+    if (value != np.floor(value)).any() or (value > 2**31).any():
+        raise ModelFileError(f"{name}: not numbers of codes")
 
 
 def _above(least: float) -> Rule:
@@ -209,8 +237,69 @@ def _gaussian_mixture(estimator: Any, n_features: int) -> dict[str, Field]:
     }
 
 
+def _mixture(estimator: Any, n_features: int) -> dict[str, Field]:
+    """Return the fields of every discrete mixture."""
+    K = estimator.n_components
+    process = estimator.weight_concentration_prior_type == "dirichlet_process"
+    sticks = process and not estimator.equal_weights
+    chains = ("chains", "draws*")
+    return {
+        **_common(n_features),
+        "weights_": Field("array", (K,), _stochastic),
+        "weight_concentration_": Field(
+            "pair" if sticks else "array", (2, K) if sticks else (K,), _positive, "posterior"
+        ),
+        "posterior_.log_joint": Field("array", chains, _finite, "draws"),
+        "posterior_.log_likelihood": Field("array", chains, _finite, "draws"),
+        "posterior_.weights": Field("array", (*chains, K), _stochastic, "draws"),
+    }
+
+
+def _per_feature(
+    table: str, rule: Rule, posterior: tuple[str, ...]
+) -> Callable[[Any, int], dict[str, Field]]:
+    """Return the fields of a mixture whose components are one number a feature."""
+
+    def fields(estimator: Any, n_features: int) -> dict[str, Field]:
+        shape = (estimator.n_components, n_features)
+        return {
+            **_mixture(estimator, n_features),
+            f"{table}_": Field("array", shape, rule),
+            **{name: Field("array", shape, _positive, "posterior") for name in posterior},
+            f"posterior_.{table}": Field("array", ("chains", "draws*", *shape), rule, "draws"),
+        }
+
+    return fields
+
+
+def _categorical_mixture(estimator: Any, n_features: int) -> dict[str, Field]:
+    K = estimator.n_components
+    fields = _mixture(estimator, n_features)
+    fields["n_categories_"] = Field("integers", (n_features,), _sizes)
+    for d in range(n_features):
+        shape = (K, f"codes of column {d}")
+        draws = ("chains", "draws*", *shape)
+        fields[f"probabilities_.{d}"] = Field("array", shape, _stochastic)
+        fields[f"concentrations_.{d}"] = Field("array", shape, _positive, "posterior")
+        fields[f"posterior_.probabilities.{d}"] = Field("array", draws, _stochastic, "draws")
+    return fields
+
+
 SCHEMAS: dict[str, Schema] = {
+    "BernoulliMixture": Schema(
+        BernoulliMixture,
+        _per_feature("probabilities", _probabilities, ("alpha_", "beta_")),
+        {"posterior_": BernoulliDraws},
+    ),
+    "CategoricalMixture": Schema(
+        CategoricalMixture, _categorical_mixture, {"posterior_": CategoricalDraws}
+    ),
     "GaussianMixture": Schema(GaussianMixture, _gaussian_mixture, {"posterior_": PosteriorDraws}),
+    "PoissonMixture": Schema(
+        PoissonMixture,
+        _per_feature("rates", _not_negative, ("shape_", "rate_")),
+        {"posterior_": PoissonDraws},
+    ),
 }
 
 

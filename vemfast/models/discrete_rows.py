@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vemfast.data import SparseRows
 
-__all__ = ["RowReader"]
+__all__ = ["RowReader", "nothing_observed"]
 
 Integers = NDArray[np.int64]
 
@@ -61,7 +61,8 @@ class RowReader:
         ValueError
             That names row and column of the first value that is not of the family.
         """
-        dtype = np.dtype(np.float32 if X.dtype == np.float32 else np.float64)
+        single = X.dtype.kind == "f" and X.dtype.itemsize == 4  # in any byte order
+        dtype = np.dtype(np.float32 if single else np.float64)
         if scipy.sparse.issparse(X):
             return self._sparse(X), dtype
         if X.dtype.kind not in "biuf":
@@ -83,6 +84,16 @@ class RowReader:
                     f"whose codes are 0 to {self.n_categories[column] - 1}; encode it as one of "
                     "those, or fit with a larger n_categories"
                 )
+
+    @staticmethod
+    def sizes_of(codes: NDArray[Any]) -> Integers:
+        """Return the number of codes of each column of rows that `read` returned; at least 1."""
+        missing = _MISSING_BYTE if codes.dtype == np.uint8 else _MISSING_CODE
+        sizes = np.ones(codes.shape[1], dtype=np.int64)
+        for _, part in _parts(codes):
+            largest = np.where(part == missing, 0, part).max(axis=0)
+            sizes = np.maximum(sizes, largest.astype(np.int64) + 1)
+        return sizes
 
     # ---- dense ---------------------------------------------------------------------------------
 
@@ -254,6 +265,21 @@ class RowReader:
         entry = int(np.argmax(which))
         row = int(np.searchsorted(rows.indptr, entry, side="right")) - 1
         return rows.data[entry], row, int(rows.indices[entry])
+
+
+def nothing_observed(rows: NDArray[Any] | SparseRows) -> NDArray[np.bool_]:
+    """Return which rows, as `RowReader` returns them, are missing altogether."""
+    if isinstance(rows, SparseRows):
+        n = rows.indptr.size - 1
+        if rows.values is None:
+            return np.zeros(n, dtype=bool)
+        running = np.concatenate(([0], np.cumsum(np.isnan(rows.values))))
+        return np.asarray(np.diff(running[rows.indptr]) == rows.n_features)
+    if rows.dtype == np.uint8:
+        return np.asarray((rows == _MISSING_BYTE).all(axis=1))
+    if rows.dtype == np.int32:
+        return np.asarray((rows == _MISSING_CODE).all(axis=1))
+    return np.asarray(np.isnan(rows).all(axis=1))
 
 
 def _parts(X: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:

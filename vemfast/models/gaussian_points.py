@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from vemfast import _core
 from vemfast.models.gaussian_config import GaussianConfig, Prior
 from vemfast.models.gaussian_mixture import GaussianMixture
+from vemfast.models.weight_prior import given_weights
 from vemfast.stats import Params
 
 __all__ = [
@@ -47,17 +48,7 @@ def _given(name: str, value: ArrayLike, shape: tuple[int, ...]) -> Array:
 
 def check_weights(value: ArrayLike | None, config: GaussianConfig) -> Array | None:
     """Return `weights_init` as an array that sums to one."""
-    if value is None:
-        return None
-    weights = _given("weights_init", value, (config.n_components,))
-    if (weights < 0).any():
-        raise ValueError(f"weights_init must be >= 0; got {weights.min()} among them")
-    total = weights.sum()
-    if abs(total - 1.0) > 1e-6:
-        raise ValueError(f"weights_init must sum to 1; it sums to {total}")
-    if config.prior.weight_type == "equal" and np.ptp(weights) > 1e-12:
-        raise ValueError("weights_init differs from 1 / n_components, but equal_weights=True")
-    return np.asarray(weights / total)
+    return given_weights(value, config.n_components, config.prior.weight_type)
 
 
 def check_means(value: ArrayLike | None, config: GaussianConfig) -> Array | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["POINT_RUNGS", "choose_weight_prior", "why_no_mode"]
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["POINT_RUNGS", "choose_weight_prior", "given_weights", "why_no_mode"]
 
 POINT_RUNGS = ("em", "variational-em", "hard-em")
 
@@ -69,3 +72,30 @@ def choose_weight_prior(
             "does not take it; use a value >= 1, or inference='mean-field'"
         )
     return "dirichlet", float(value)
+
+
+def given_weights(
+    value: ArrayLike | None, n_components: int, weight_type: str
+) -> NDArray[np.float64] | None:
+    """Return `weights_init` as an array that sums to one.
+
+    Raises
+    ------
+    ValueError
+        If it is not a point of the simplex, or not what `equal_weights` holds.
+    """
+    if value is None:
+        return None
+    weights = np.array(value, dtype=np.float64)
+    if weights.shape != (n_components,):
+        raise ValueError(f"weights_init must have the shape ({n_components},); got {weights.shape}")
+    if not np.isfinite(weights).all():
+        raise ValueError("weights_init must be finite")
+    if (weights < 0).any():
+        raise ValueError(f"weights_init must be >= 0; got {weights.min()} among them")
+    total = weights.sum()
+    if abs(total - 1.0) > 1e-6:
+        raise ValueError(f"weights_init must sum to 1; it sums to {total}")
+    if weight_type == "equal" and np.ptp(weights) > 1e-12:
+        raise ValueError("weights_init differs from 1 / n_components, but equal_weights=True")
+    return np.asarray(weights / total)

@@ -1,0 +1,221 @@
+"""BernoulliMixture: mixtures of independent bits on every rung of the ladder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils._param_validation import Interval
+
+from vemfast.estimators.discrete_mixture import POSITIVE, DiscreteMixtureEstimator
+
+__all__ = ["BernoulliDraws", "BernoulliMixture"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class BernoulliDraws:
+    """Kept draws of a Gibbs sampler.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (n_chains, n_draws, n_components)
+    probabilities : ndarray of shape (n_chains, n_draws, n_components, n_features)
+    log_joint : ndarray of shape (n_chains, n_draws)
+        log p(X, θ), nats.
+    log_likelihood : ndarray of shape (n_chains, n_draws)
+        log p(X given θ), nats.
+    """
+
+    weights: Array
+    probabilities: Array
+    log_joint: Array
+    log_likelihood: Array
+
+
+class BernoulliMixture(DiscreteMixtureEstimator):
+    """Mixture of independent bits, fitted by any rung of the ladder of inference.
+
+    Each component is a probability of a one for each feature (Bishop 2006, section 9.3.3); also
+    known as latent class analysis of binary items (Lazarsfeld and Henry 1968). Rows are dense, or
+    sparse and never made dense; booleans and bytes are used in place.
+
+    Parameters
+    ----------
+    n_components : int, default=1
+    inference : {"gibbs", "mean-field", "em", "variational-em", "hard-em"}, default="em"
+        From accurate and slow to inaccurate and fast; see `GaussianMixture`. "variational-em" is
+        the same as "em" here, because one label a row has no dependence to break.
+    schedule : {"batch", "memoized", "minibatch"}, default="batch"
+        All rows an update; exact incremental updates by batches; or stochastic ones.
+    tol : float, default=1e-3
+        Converged when an iteration gains less than this in the objective, in nats a row.
+    max_iter : int, default=100
+        Iterations (passes, under the other schedules). Not for "gibbs".
+    n_init : int, default=1
+        Starts; the one of the highest objective is kept. Not for "gibbs": see `n_chains`.
+    init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default="kmeans"
+        How the first components are found: k-means from k-means++ seeds (on at
+        most 20,000 rows), the seeds alone, random responsibilities, or rows.
+    binarize : float, default=None
+        Numbers above this are ones. None: all numbers must be 0 or 1.
+    missing : {"error", "marginalize"}, default="error"
+        What NaN is. "marginalize": a missing entry, which is integrated out exactly (in a sparse X
+        a stored NaN);
+        rows of which nothing is observed are left out of a fit, and have `weights_` as their
+        responsibilities.
+    weights_init : array-like of shape (n_components,), default=None
+    probabilities_init : array-like of shape (n_components, n_features), default=None
+    equal_weights : bool, default=False
+        Hold all weights at 1 / n_components.
+    weight_concentration_prior_type : {"dirichlet", "dirichlet_process"}, default="dirichlet"
+        The process (stick-breaking) is for "mean-field" and "gibbs".
+    weight_concentration_prior : float, default=None
+        Concentration of each component, or of the process. None: flat on the point rungs (em,
+        variational-em, hard-em), else 1 / n_components. Point rungs need >= 1.
+    alpha_prior, beta_prior : float or array-like of shape (n_features,), default=None
+        Of the prior Beta(alpha, beta) of each probability. None: both flat on the point rungs, else
+        1, the uniform prior. Point rungs need >= 1.
+    n_burn, n_draws, thin, n_chains : int, default=200, 200, 1, 4
+        "gibbs": iterations before the first draw, draws kept a chain, iterations a draw, chains.
+    batch_size : int, default=None
+        Rows of a batch, for the schedules with batches; None: `n_batches` says.
+    n_batches : int, default=10
+    learning_decay, learning_offset : float, default=0.7, 10.0
+        Minibatch schedule: update t has the rate (t + learning_offset) ** -learning_decay.
+    random_state : int, RandomState, Generator or None, default=None
+    warm_start : bool, default=False
+        Start from the last fit's estimates, also where that was on another rung. Zeros among them
+        are raised to 1e-12, so that new rows may have what the old ones had not.
+    n_jobs : int, default=None
+        Threads. None: what OpenMP may use and the machine has. The result does not depend on it.
+    callbacks : callable or sequence of callable, default=None
+        Called after each iteration with the keywords `iteration`, `objective` (nats) and
+        `elapsed` (seconds); a true result stops the fit.
+    verbose : int, default=0
+        1: a progress bar.
+    on_interrupt : {"raise", "return"}, default="raise"
+        Ctrl-C leaves the last full iteration in the attributes, and then raises or returns.
+
+    Attributes
+    ----------
+    weights_ : ndarray of shape (n_components,)
+        Mode; under "mean-field" the expectation; under "gibbs" the kept draw of highest joint
+        density.
+    probabilities_ : ndarray of shape (n_components, n_features)
+        Of a one. Held at or below the largest number under 1.
+    lower_bound_ : float
+        The objective, nats: log p(X, θ) on the point rungs (with a flat prior the log
+        likelihood), a bound on log p(X) under "mean-field", log p(X, θ) of the draw under "gibbs".
+    lower_bounds_ : list of float
+        Its trace, the start first.
+    n_iter_ : int
+    converged_ : bool
+    stop_reason_ : {"tolerance", "max_iter", "callback", "interrupted", "numerical"}
+    weight_concentration_ : ndarray
+        "mean-field": of the posterior of the weights.
+    alpha_, beta_ : ndarray of shape (n_components, n_features)
+        "mean-field": the beta posteriors.
+    posterior_ : BernoulliDraws
+        "gibbs": the kept draws.
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
+
+    References
+    ----------
+    C. M. Bishop: Pattern Recognition and Machine Learning. Springer, 2006.
+    P. F. Lazarsfeld, N. W. Henry: Latent Structure Analysis. Houghton Mifflin, 1968.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from vemfast import BernoulliMixture
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.random((200, 8)) < np.repeat([[0.1], [0.9]], 100, axis=0)
+    >>> mixture = BernoulliMixture(2, random_state=0).fit(X)
+    >>> bool(mixture.converged_)
+    True
+    """
+
+    _family = "bernoulli"
+    _record = BernoulliDraws
+    _shown = "probabilities_"
+    _priors = ("alpha_prior", "beta_prior")
+    _posterior = ("alpha_", "beta_")
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **DiscreteMixtureEstimator._parameter_constraints,
+        "binarize": [Interval(Real, None, None, closed="neither"), None],
+        "probabilities_init": ["array-like", None],
+        "alpha_prior": POSITIVE,
+        "beta_prior": POSITIVE,
+    }
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        inference: str = "em",
+        schedule: str = "batch",
+        tol: float = 1e-3,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params: str = "kmeans",
+        binarize: float | None = None,
+        missing: str = "error",
+        weights_init: ArrayLike | None = None,
+        probabilities_init: Any = None,
+        equal_weights: bool = False,
+        weight_concentration_prior_type: str = "dirichlet",
+        weight_concentration_prior: float | None = None,
+        alpha_prior: ArrayLike | None = None,
+        beta_prior: ArrayLike | None = None,
+        n_burn: int = 200,
+        n_draws: int = 200,
+        thin: int = 1,
+        n_chains: int = 4,
+        batch_size: int | None = None,
+        n_batches: int = 10,
+        learning_decay: float = 0.7,
+        learning_offset: float = 10.0,
+        random_state: Any = None,
+        warm_start: bool = False,
+        n_jobs: int | None = None,
+        callbacks: Any = None,
+        verbose: int = 0,
+        on_interrupt: str = "raise",
+    ) -> None:
+        self.n_components = n_components
+        self.inference = inference
+        self.schedule = schedule
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.binarize = binarize
+        self.missing = missing
+        self.weights_init = weights_init
+        self.probabilities_init = probabilities_init
+        self.equal_weights = equal_weights
+        self.weight_concentration_prior_type = weight_concentration_prior_type
+        self.weight_concentration_prior = weight_concentration_prior
+        self.alpha_prior = alpha_prior
+        self.beta_prior = beta_prior
+        self.n_burn = n_burn
+        self.n_draws = n_draws
+        self.thin = thin
+        self.n_chains = n_chains
+        self.batch_size = batch_size
+        self.n_batches = n_batches
+        self.learning_decay = learning_decay
+        self.learning_offset = learning_offset
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.n_jobs = n_jobs
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.on_interrupt = on_interrupt
