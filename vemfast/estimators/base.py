@@ -172,9 +172,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             raise ValueError("X has no rows: all its chunks are empty, or there are none")
         return np.concatenate(found)
 
-    def _data_to_fit(
-        self, X: Any, sample_weight: Any
-    ) -> tuple[RowBlock | StreamBlock, dict[str, Any]]:
+    def _data_to_fit(self, X: Any, sample_weight: Any) -> tuple[Any, dict[str, Any]]:
         """Return rows as a block, and the attributes that describe their columns."""
         chunks = chunks_of(X)
         if chunks is not None:

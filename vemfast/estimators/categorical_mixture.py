@@ -60,15 +60,13 @@ class CategoricalMixture(DiscreteMixtureEstimator):
     n_init : int, default=1
         Starts; the one of the highest objective is kept. Not for "gibbs": see `n_chains`.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default="kmeans"
-        How the first components are found: k-means from k-means++ seeds of
-        indicators (on at
+        How the first components are found: k-means from k-means++ seeds of indicators (on at
         most 20,000 rows), the seeds alone, random responsibilities, or rows.
     n_categories : int or array-like of int, shape (n_features,), default=None
         Number of codes of every column, or of each. None: one more than the largest in the data.
     missing : {"error", "marginalize"}, default="error"
-        What NaN is. "marginalize": a missing entry, which is integrated out exactly;
-        rows of which nothing is observed are left out of a fit, and have `weights_` as their
-        responsibilities.
+        What NaN is. "marginalize": a missing entry, which is integrated out exactly; rows of which
+        nothing is observed are left out of a fit, and have `weights_` as their responsibilities.
     weights_init : array-like of shape (n_components,), default=None
     probabilities_init : list of array-like of shape (n_components, n_categories), default=None
         One a column.
@@ -81,14 +79,19 @@ class CategoricalMixture(DiscreteMixtureEstimator):
         variational-em, hard-em), else 1 / n_components. Point rungs need >= 1.
     concentration_prior : float or list of array-like of shape (n_categories,), default=None
         Of the Dirichlet prior of each distribution: of all codes, or one array a column. None: flat
-        on the point rungs, else 1, the uniform prior. Point rungs need >= 1.
+        on the point rungs (1.01 under "minibatch" and `partial_fit`, so that what no row has had
+        yet is possible in the next), else 1, the uniform prior. Point rungs need >= 1.
     n_burn, n_draws, thin, n_chains : int, default=200, 200, 1, 4
         "gibbs": iterations before the first draw, draws kept a chain, iterations a draw, chains.
     batch_size : int, default=None
         Rows of a batch, for the schedules with batches; None: `n_batches` says.
     n_batches : int, default=10
     learning_decay, learning_offset : float, default=0.7, 10.0
-        Minibatch schedule: update t has the rate (t + learning_offset) ** -learning_decay.
+        Minibatch schedule and `partial_fit`: update t has the rate
+        (t + learning_offset) ** -learning_decay.
+    total_samples : float, default=None
+        `partial_fit`: the (weighted) number of all rows that its chunks are a sample of, against
+        which priors are weighed. None: the rows seen so far.
     random_state : int, RandomState, Generator or None, default=None
     warm_start : bool, default=False
         Start from the last fit's estimates, also where that was on another rung. Zeros among them
@@ -119,7 +122,7 @@ class CategoricalMixture(DiscreteMixtureEstimator):
         Its trace, the start first.
     n_iter_ : int
     converged_ : bool
-    stop_reason_ : {"tolerance", "max_iter", "callback", "interrupted", "numerical"}
+    stop_reason_ : {"tolerance", "max_iter", "callback", "interrupted", "numerical", "partial_fit"}
     weight_concentration_ : ndarray
         "mean-field": of the posterior of the weights.
     concentrations_ : list of ndarray of shape (n_components, n_categories)
@@ -185,6 +188,7 @@ class CategoricalMixture(DiscreteMixtureEstimator):
         n_batches: int = 10,
         learning_decay: float = 0.7,
         learning_offset: float = 10.0,
+        total_samples: float | None = None,
         random_state: Any = None,
         warm_start: bool = False,
         n_jobs: int | None = None,
@@ -215,6 +219,7 @@ class CategoricalMixture(DiscreteMixtureEstimator):
         self.n_batches = n_batches
         self.learning_decay = learning_decay
         self.learning_offset = learning_offset
+        self.total_samples = total_samples
         self.random_state = random_state
         self.warm_start = warm_start
         self.n_jobs = n_jobs

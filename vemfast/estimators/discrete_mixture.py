@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from vemfast.data import IndexedBlock
-from vemfast.estimators.base import check_sample_weight, refuse_text
+from vemfast.data import IndexedBlock, SparseRows
+from vemfast.estimators.base import check_sample_weight, chunks_of, refuse_text
 from vemfast.estimators.mixture import WEIGHT_PRIORS, MixtureEstimator
 from vemfast.inference.methods import lookup
 from vemfast.inference.monitor import FitResult
@@ -29,6 +29,7 @@ from vemfast.models.discrete_setup import (
 )
 from vemfast.models.weight_prior import given_weights
 from vemfast.stats import Params
+from vemfast.streams import Stream, StreamBlock
 
 __all__ = ["DiscreteMixtureEstimator"]
 
@@ -100,33 +101,94 @@ class DiscreteMixtureEstimator(MixtureEstimator):
         named = ("n_features_in_", "feature_names_in_")
         return rows, {name: vars(scratch)[name] for name in named if name in vars(scratch)}
 
-    def _rows(self, X: Any) -> IndexedBlock:
-        """Return rows to be judged by the fitted model."""
-        check_is_fitted(self)
+    def _rows_like_fitted(self, X: Any) -> Any:
+        """Return rows of the user's type, whose columns are those of the fit."""
         known = _is_plain(X) and X.shape[1] == self.n_features_in_
-        if not known or hasattr(self, "feature_names_in_"):
-            X = self._validated(self, X, False)
-        rows, dtype = self._reader(getattr(self, "n_categories_", None)).read(X)
+        if known and not hasattr(self, "feature_names_in_"):
+            return X
+        return self._validated(self, X, False)
+
+    def _rows(self, X: Any) -> Any:
+        """Return rows to be judged by the fitted model, as an IndexedBlock."""
+        check_is_fitted(self)
+        reader = self._reader(getattr(self, "n_categories_", None))
+        rows, dtype = reader.read(self._rows_like_fitted(X))
         return IndexedBlock(rows, dtype=dtype)
+
+    def _sizes(self, n_features: int) -> NDArray[np.int64] | None:
+        """Return the numbers of codes that the user gives."""
+        if self._family != "categorical":
+            return None
+        return count_categories(self.n_categories, n_features)
+
+    def _data_to_fit(
+        self, X: Any, sample_weight: Any
+    ) -> tuple[IndexedBlock | StreamBlock, dict[str, Any]]:
+        chunks = chunks_of(X)
+        if chunks is not None and not self._reader(None).uses_in_place(X):
+            return self._stream_to_fit(chunks, sample_weight)
+        X, columns = self._rows_to_fit(X)
+        sizes = self._sizes(X.shape[1])
+        reader = self._reader(sizes)
+        rows, dtype = reader.read(X)
+        if not isinstance(rows, SparseRows) and self._family == "categorical":
+            columns["n_categories_"] = reader.sizes_of(rows) if sizes is None else sizes
+        weights = check_sample_weight(sample_weight, X.shape[0], dtype)
+        if self.missing == "marginalize":
+            weights = _without(nothing_observed(rows), weights)
+        return IndexedBlock(rows, weights, 0, dtype), columns
+
+    def _stream_to_fit(self, chunks: Any, sample_weight: Any) -> tuple[StreamBlock, dict[str, Any]]:
+        scratch = copy.copy(self)
+        columns: dict[str, Any] = {}
+
+        def like_first(chunk: Any) -> Any:
+            if columns:
+                return scratch._rows_like_fitted(chunk)
+            rows, found = scratch._rows_to_fit(chunk)
+            columns.update(found)
+            scratch.__dict__.pop("feature_names_in_", None)
+            scratch.__dict__.update(found)
+            if (sizes := self._sizes(rows.shape[1])) is not None:
+                columns["n_categories_"] = sizes
+            return rows
+
+        if self._family == "categorical" and self.n_categories is None:
+            Stream(chunks, _CodeSurvey(self._reader(None), like_first, columns))
+        nothing: list[NDArray[np.bool_]] | None = []
+        first_is_sparse: bool | None = None
+
+        def convert(chunk: Any) -> IndexedBlock:
+            nonlocal first_is_sparse
+            rows = like_first(chunk)
+            rows, dtype = self._reader(columns.get("n_categories_")).read(rows)
+            block = IndexedBlock(rows, dtype=dtype)
+            if first_is_sparse is None:
+                first_is_sparse = block.is_sparse
+            if block.is_sparse != first_is_sparse:
+                kinds = ("sparse", "dense") if block.is_sparse else ("dense", "sparse")
+                raise ValueError(f"it is {kinds[0]}, and the first is {kinds[1]}; make them alike")
+            if nothing is not None and self.missing == "marginalize":
+                nothing.append(nothing_observed(rows))
+            return block
+
+        stream = Stream(chunks, convert)  # reads all chunks once
+        empty, nothing = nothing, None
+        if stream.weights is not None and sample_weight is not None:
+            raise ValueError("the chunks of X come with weights, and sample_weight is given, too")
+        weights = stream.weights if sample_weight is None else sample_weight
+        weights = check_sample_weight(weights, stream.n, stream.dtype)
+        if empty:
+            weights = _without(np.concatenate(empty), weights)
+        return stream.block(weights), columns
 
     # ---- fitting -----------------------------------------------------------------------------
 
     def _model(
         self, X: Any, sample_weight: ArrayLike | None
-    ) -> tuple[Model, IndexedBlock, dict[str, Any], Step]:
+    ) -> tuple[Model, IndexedBlock | StreamBlock, dict[str, Any], Step]:
         local_rule, parameter_rule = lookup(Model, self.inference, self.schedule)
-        X, columns = self._rows_to_fit(X)
-        sizes = None
-        if self._family == "categorical":
-            sizes = count_categories(self.n_categories, X.shape[1])
-        reader = self._reader(sizes)
-        rows, dtype = reader.read(X)
-        if self._family == "categorical" and sizes is None:
-            sizes = reader.sizes_of(rows)
-        weights = check_sample_weight(sample_weight, X.shape[0], dtype)
-        if self.missing == "marginalize":
-            weights = _without_nothing(rows, weights)
-        block = IndexedBlock(rows, weights, 0, dtype)
+        block, columns = self._data_to_fit(X, sample_weight)
         self._check_size(block)
         config = configure(
             block,
@@ -138,19 +200,36 @@ class DiscreteMixtureEstimator(MixtureEstimator):
                 self.equal_weights,
                 WEIGHT_PRIORS[self.weight_concentration_prior_type],
                 self.weight_concentration_prior,
-                *(getattr(self, name) for name in self._priors),
-                names=self._priors,
+                getattr(self, self._priors[0]),
+                getattr(self, self._priors[1]) if len(self._priors) > 1 else None,
+                self._priors,
             ),
-            sizes,
+            columns.get("n_categories_"),
             self.missing == "marginalize",
+            self.schedule == "minibatch",
         )
+        table = points.check_table(getattr(self, f"{self._shown}init"), config)
+        if table is not None and config.prior.is_proper:
+            table = points.warm_table(config, table)  # at a zero the log prior may be -inf
         start = Start(
             self.init_params,
             given_weights(self.weights_init, config.n_components, config.prior.weight_type),
-            points.check_table(getattr(self, f"{self._shown}init"), config),
+            table,
         )
         step = Step(local_rule, parameter_rule, 0, 0, self._threads())
         return Model(config, start), block, columns, step
+
+    def _first(self, X: Any, sample_weight: ArrayLike | None) -> Any:
+        own = copy.copy(self)
+        own.schedule = "minibatch"  # of which `partial_fit` is a step
+        return super(DiscreteMixtureEstimator, own)._first(X, sample_weight)
+
+    def _further(self, model: Model, X: Any, sample_weight: ArrayLike | None) -> IndexedBlock:
+        block: IndexedBlock = self._rows(X)
+        weights = check_sample_weight(sample_weight, block.n, block.dtype)
+        if self.missing == "marginalize":
+            weights = _without(nothing_observed(block.rows), weights)
+        return block.with_weights(weights)
 
     def _warm(self, model: Model) -> Params | None:
         if not self.warm_start or not hasattr(self, self._shown):
@@ -174,7 +253,7 @@ class DiscreteMixtureEstimator(MixtureEstimator):
             )
         return points.point(config, self.weights_, points.warm_table(config, table))
 
-    def _notes(self, block: IndexedBlock) -> list[str]:
+    def _notes(self, block: IndexedBlock | StreamBlock) -> list[str]:
         return self._distinct(block)
 
     def _attributes(self, model: Model, params: Params) -> dict[str, Any]:
@@ -189,27 +268,16 @@ class DiscreteMixtureEstimator(MixtureEstimator):
 
     # ---- use -----------------------------------------------------------------------------------
 
-    def predict(self, X: Any) -> NDArray[np.int64]:
-        """Return the component of highest responsibility of each row, shape (n_samples,)."""
-        block = self._rows(X)
-        model, params = self._fitted()
-        labels = model.assign(model.prepare(params), block, "labels", self._threads())
-        labels = np.array(labels, dtype=np.int64)
+    def _labels(self, rows: IndexedBlock) -> NDArray[np.int64]:
+        labels = super()._labels(rows)
         if self.missing == "marginalize":
-            labels[nothing_observed(block.rows)] = int(np.argmax(self.weights_))
+            labels[nothing_observed(rows.rows)] = int(np.argmax(self.weights_))
         return labels
 
-    def predict_proba(self, X: Any) -> Array:
-        """Return responsibilities, shape (n_samples, n_components): the E-step's q(z).
-
-        A row of which nothing is observed has `weights_`.
-        """
-        block = self._rows(X)
-        model, params = self._fitted()
-        proba = model.assign(model.prepare(params), block, "responsibilities", self._threads())
-        proba = np.asarray(proba)
+    def _responsibilities(self, rows: IndexedBlock, point: bool = False) -> Array:
+        proba = super()._responsibilities(rows, point)
         if self.missing == "marginalize":
-            proba[nothing_observed(block.rows)] = self.weights_
+            proba[nothing_observed(rows.rows)] = self.weights_
         return proba
 
     def component_estimates(self) -> Array:
@@ -263,9 +331,25 @@ def _is_plain(X: Any) -> bool:
     return type(X) is np.ndarray and X.ndim == 2 and X.dtype.kind in "biuf" and X.size > 0
 
 
-def _without_nothing(rows: Any, weights: Array | None) -> Array | None:
+class _CodeSurvey:
+    """Reads chunks of codes for the number of codes of each column alone."""
+
+    def __init__(
+        self, reader: RowReader, like_first: Callable[[Any], Any], columns: dict[str, Any]
+    ) -> None:
+        self.reader, self.like_first, self.columns = reader, like_first, columns
+
+    def __call__(self, chunk: Any) -> IndexedBlock:
+        rows, _ = self.reader.read(self.like_first(chunk))
+        assert not isinstance(rows, SparseRows)
+        sizes = self.reader.sizes_of(rows)
+        known = self.columns.setdefault("n_categories_", sizes)
+        self.columns["n_categories_"] = np.maximum(known, sizes)
+        return IndexedBlock(rows)
+
+
+def _without(nothing: NDArray[np.bool_], weights: Array | None) -> Array | None:
     """Return the weights with 0 for rows of which nothing is observed."""
-    nothing = nothing_observed(rows)
     if not nothing.any():
         return weights
     if nothing.all():

@@ -205,6 +205,10 @@ class OnlineEstimator(Estimator):
 
 def _equal(a: Any, b: Any) -> bool:
     """Whether two values of a parameter, which may be arrays, are the same."""
-    if type(a) is not type(b) or np.shape(a) != np.shape(b):
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, (list, tuple)):  # of arrays, perhaps, that differ in shape
+        return len(a) == len(b) and all(map(_equal, a, b))
+    if np.shape(a) != np.shape(b):
         return False
     return bool(np.array_equal(np.asarray(a), np.asarray(b)))

@@ -38,8 +38,8 @@ class PoissonDraws:
 class PoissonMixture(DiscreteMixtureEstimator):
     """Mixture of independent Poisson counts, fitted by any rung of the ladder of inference.
 
-    Each component is a rate for each feature (McLachlan and Peel 2000; Rau et al. 2015
-    for counts of many features). Rows are dense, or sparse and never made dense.
+    Each component is a rate for each feature (McLachlan and Peel 2000; Rau et al. 2015 for counts
+    of many features). Rows are dense, or sparse and never made dense.
 
     Parameters
     ----------
@@ -56,14 +56,12 @@ class PoissonMixture(DiscreteMixtureEstimator):
     n_init : int, default=1
         Starts; the one of the highest objective is kept. Not for "gibbs": see `n_chains`.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default="kmeans"
-        How the first components are found: k-means from k-means++ seeds of the
-        square roots (on at
-        most 20,000 rows), the seeds alone, random responsibilities, or rows.
+        How the first components are found: k-means from k-means++ seeds of the square roots (on
+        at most 20,000 rows), the seeds alone, random responsibilities, or rows.
     missing : {"error", "marginalize"}, default="error"
         What NaN is. "marginalize": a missing entry, which is integrated out exactly (in a sparse X
-        a stored NaN);
-        rows of which nothing is observed are left out of a fit, and have `weights_` as their
-        responsibilities.
+        a stored NaN); rows of which nothing is observed are left out of a fit, and have `weights_`
+        as their responsibilities.
     weights_init : array-like of shape (n_components,), default=None
     rates_init : array-like of shape (n_components, n_features), default=None
     equal_weights : bool, default=False
@@ -75,15 +73,20 @@ class PoissonMixture(DiscreteMixtureEstimator):
         variational-em, hard-em), else 1 / n_components. Point rungs need >= 1.
     shape_prior, rate_prior : float or array-like of shape (n_features,), default=None
         Of the prior Gamma(shape, rate) of each rate, whose mean is shape / rate. None: both flat on
-        the point rungs, else 1 and one over the mean of the column (1 where that is 0). Point rungs
-        need a shape >= 1.
+        the point rungs (under "minibatch" and `partial_fit` 1.01 and 0.01 over the mean of the
+        column, so that what no row has had yet is possible in the next), else 1 and one over the
+        mean of the column (1 where that is 0). Point rungs need a shape >= 1.
     n_burn, n_draws, thin, n_chains : int, default=200, 200, 1, 4
         "gibbs": iterations before the first draw, draws kept a chain, iterations a draw, chains.
     batch_size : int, default=None
         Rows of a batch, for the schedules with batches; None: `n_batches` says.
     n_batches : int, default=10
     learning_decay, learning_offset : float, default=0.7, 10.0
-        Minibatch schedule: update t has the rate (t + learning_offset) ** -learning_decay.
+        Minibatch schedule and `partial_fit`: update t has the rate
+        (t + learning_offset) ** -learning_decay.
+    total_samples : float, default=None
+        `partial_fit`: the (weighted) number of all rows that its chunks are a sample of, against
+        which priors are weighed. None: the rows seen so far.
     random_state : int, RandomState, Generator or None, default=None
     warm_start : bool, default=False
         Start from the last fit's estimates, also where that was on another rung. Zeros among them
@@ -111,7 +114,7 @@ class PoissonMixture(DiscreteMixtureEstimator):
         Its trace, the start first.
     n_iter_ : int
     converged_ : bool
-    stop_reason_ : {"tolerance", "max_iter", "callback", "interrupted", "numerical"}
+    stop_reason_ : {"tolerance", "max_iter", "callback", "interrupted", "numerical", "partial_fit"}
     weight_concentration_ : ndarray
         "mean-field": of the posterior of the weights.
     shape_, rate_ : ndarray of shape (n_components, n_features)
@@ -178,6 +181,7 @@ class PoissonMixture(DiscreteMixtureEstimator):
         n_batches: int = 10,
         learning_decay: float = 0.7,
         learning_offset: float = 10.0,
+        total_samples: float | None = None,
         random_state: Any = None,
         warm_start: bool = False,
         n_jobs: int | None = None,
@@ -208,6 +212,7 @@ class PoissonMixture(DiscreteMixtureEstimator):
         self.n_batches = n_batches
         self.learning_decay = learning_decay
         self.learning_offset = learning_offset
+        self.total_samples = total_samples
         self.random_state = random_state
         self.warm_start = warm_start
         self.n_jobs = n_jobs

@@ -21,6 +21,7 @@ from vemfast.models.discrete_config import DiscreteConfig, Start
 from vemfast.models.discrete_starts import as_points, first_table
 from vemfast.models.poisson_predictive import PoissonPredictive
 from vemfast.stats import Params, Stats
+from vemfast.streams import StreamBlock, sum_parts
 
 __all__ = ["DiscreteMixture"]
 
@@ -55,6 +56,9 @@ class DiscreteMixture(Model):
         self._layouts = {kind: config.params_layout(kind) for kind in ("point", "posterior")}
         self._core = _native(config)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DiscreteMixture, (self.config, self.start)
+
     # ---- the contract ----------------------------------------------------------------------
 
     def prepare(self, params: Params) -> _core.IndexedTable:
@@ -63,7 +67,13 @@ class DiscreteMixture(Model):
 
     def e_step(self, prepared: _core.IndexedTable, block: IndexedBlock, step: Step) -> Stats:
         """Return the statistics of one block of rows."""
-        return self._statistics(prepared, block, step.local_rule, step)
+        return self._native_e_step(prepared, block, step.local_rule, step)
+
+    def leaf_rows(self, dtype: Any) -> int:
+        """Return the rows of one leaf of the native sum."""
+        config = self.config
+        is_float = np.dtype(dtype) == np.float32
+        return _core.indexed_block_rows(config.n_indexed, config.n_components, is_float)
 
     def update(self, params: Params | None, stats: Stats, step: Step) -> Params:
         """Return the mode, posterior or draw given the statistics."""
@@ -87,7 +97,7 @@ class DiscreteMixture(Model):
         """Return the inner product of statistics and natural parameters, nats."""
         return self._core.expected_log_joint(params.kind, params.buffer, stats.buffer)
 
-    def init(self, blocks: Sequence[IndexedBlock], step: Step) -> Params:
+    def init(self, blocks: Sequence[IndexedBlock | StreamBlock], step: Step) -> Params:
         """Return first parameters as `start` says.
 
         From a table of first components every rung but mean-field starts as it is, with equal
@@ -109,7 +119,7 @@ class DiscreteMixture(Model):
                 )
         return self.adopt(start.fill(first, self.config), blocks, step)
 
-    def adopt(self, params: Params, blocks: Sequence[IndexedBlock], step: Step) -> Params:
+    def adopt(self, params: Params, blocks: Sequence[IndexedBlock | StreamBlock], step: Step) -> Params:
         """Return `params` as the parameter rule wants them, by one E-step where it must."""
         kind = "posterior" if step.parameter_rule == "posterior" else "point"
         if params.kind == kind:
@@ -119,7 +129,7 @@ class DiscreteMixture(Model):
         return self.update(params, sum(stats[1:], stats[0]), step)
 
     def propose(
-        self, params: Params, stats: Stats, blocks: Sequence[IndexedBlock], step: Step
+        self, params: Params, stats: Stats, blocks: Sequence[IndexedBlock | StreamBlock], step: Step
     ) -> Params | None:
         """Re-seed components without rows at the rows that the mixture explains worst.
 
@@ -210,6 +220,15 @@ class DiscreteMixture(Model):
     # ---- passes over the rows --------------------------------------------------------------
 
     def _statistics(
+        self, table: _core.IndexedTable, block: IndexedBlock | StreamBlock, rule: str, step: Step
+    ) -> Stats:
+        return sum_parts(
+            lambda part: self._native_e_step(table, part, rule, step),
+            block,
+            self.leaf_rows(block.dtype),
+        )
+
+    def _native_e_step(
         self, table: _core.IndexedTable, block: IndexedBlock, rule: str, step: Step
     ) -> Stats:
         buffer = _core.indexed_e_step(
@@ -227,7 +246,7 @@ class DiscreteMixture(Model):
         )
         return Stats(self.layout, buffer)
 
-    def _random_statistics(self, blocks: Sequence[IndexedBlock], step: Step) -> Stats:
+    def _random_statistics(self, blocks: Sequence[IndexedBlock | StreamBlock], step: Step) -> Stats:
         anything = Params(self._layouts["point"], "point")
         anything["weights"] = anything[self.config.table_name] = 1.0
         table = self.prepare(anything)  # the rule does not look at it
@@ -243,20 +262,25 @@ class DiscreteMixture(Model):
         return block.base
 
     def _worst_rows(
-        self, table: _core.IndexedTable, blocks: Sequence[IndexedBlock], count: int, n_jobs: int
+        self,
+        table: _core.IndexedTable,
+        blocks: Sequence[IndexedBlock | StreamBlock],
+        count: int,
+        n_jobs: int,
     ) -> NDArray[np.float64]:
         """Return as points the `count` rows of positive weight of the lowest log density."""
-        candidates = []
-        for b, block in enumerate(blocks):
-            density = self.assign(table, block, "log_density", n_jobs)
-            if block.weights is not None:
-                density[block.weights <= 0] = np.inf
-            lowest = np.argsort(density, kind="stable")[:count]
-            candidates += [(density[row], b, row) for row in lowest]
+        candidates: list[tuple[float, NDArray[np.float64]]] = []
+        for block in blocks:
+            for part in block.parts():
+                density = self.assign(table, part, "log_density", n_jobs)
+                if part.weights is not None:
+                    density[part.weights <= 0] = np.inf
+                lowest = np.argsort(density, kind="stable")[:count]
+                points = as_points(self.config, part.take(lowest))
+                candidates += zip(density[lowest].tolist(), points, strict=True)
         candidates = sorted(candidates, key=lambda candidate: candidate[0])[:count]
         candidates += candidates[-1:] * (count - len(candidates))
-        points = [as_points(self.config, blocks[b], np.array([row])) for _, b, row in candidates]
-        return np.concatenate(points)
+        return np.array([point for _, point in candidates])
 
 
 def _data(block: IndexedBlock) -> Any:

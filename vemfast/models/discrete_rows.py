@@ -70,6 +70,12 @@ class RowReader:
         read = {"bernoulli": self._bits, "poisson": self._counts, "categorical": self._codes}
         return read[self.family](X), dtype
 
+    def uses_in_place(self, X: Any) -> bool:
+        """Return whether `read` of a memory map makes no copy of it."""
+        if not isinstance(X, np.memmap) or self.binarize is not None:
+            return False
+        return self.family != "poisson" and X.dtype in (bool, np.uint8, np.int8)
+
     def check_codes(self, rows: NDArray[Any]) -> None:
         """Raise a ValueError for a code that is not below its column's number of codes."""
         assert self.n_categories is not None
@@ -154,7 +160,8 @@ class RowReader:
         for first, part in _parts(X):
             missing = self._missing(part, first)
             self._check(part, first)
-            codes = np.where(missing, -1, part).max(axis=0, initial=-1)
+            seen = part if part.dtype.kind == "f" else part.astype(np.int64)
+            codes = np.where(missing, -1, seen).max(axis=0, initial=-1)
             largest = np.maximum(largest, codes.astype(np.int64))
         limit = np.iinfo(np.int32).max if self.n_categories is not None else _MANY_CODES
         if largest.max(initial=-1) >= limit:

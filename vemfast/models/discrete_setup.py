@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vemfast.data import IndexedBlock, SparseRows
 from vemfast.models.discrete_config import DiscreteConfig, DiscretePrior
 from vemfast.models.weight_prior import choose_weight_prior
+from vemfast.streams import StreamBlock
 
 __all__ = ["DiscreteHyperparameters", "configure", "count_categories"]
 
@@ -19,6 +20,9 @@ Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 _CHUNK = 1 << 20  # numbers looked at together
+# Rows' worth of the default prior where estimates follow batches: what the rows so far do not have
+# must not be impossible in the next.
+_FAINT = 0.01
 
 
 def count_categories(given: Any, n_features: int) -> Integers | None:
@@ -67,7 +71,7 @@ class DiscreteHyperparameters:
 
 
 def configure(
-    block: IndexedBlock,
+    block: IndexedBlock | StreamBlock,
     family: str,
     n_components: int,
     inference: str,
@@ -75,8 +79,12 @@ def configure(
     given: DiscreteHyperparameters,
     n_categories: Integers | None = None,
     marginalize: bool = False,
+    by_batches: bool = False,
 ) -> DiscreteConfig:
     """Return the configuration of a fit.
+
+    Under `by_batches` (the minibatch schedule, `partial_fit`) the defaults of the point rungs are
+    not flat but faint: a hundredth of a row.
 
     Raises
     ------
@@ -96,16 +104,19 @@ def configure(
         given.weight_concentration_prior_type,
         given.weight_concentration_prior,
     )
-    proper = not is_point or given.a is not None or given.b is not None
+    given_any = given.a is not None or given.b is not None
+    faint = is_point and by_batches and not given_any
+    proper = not is_point or given_any or faint
+    usual = np.full(D, 1.0 + _FAINT if faint else 1.0)
     if family == "categorical":
         assert n_categories is not None
-        a, b = _concentrations(given, n_categories), np.zeros(0)
+        a, b = _concentrations(given, n_categories, float(usual[0])), np.zeros(0)
     else:
-        a = _per_feature(given.names[0], given.a, np.ones(D), D)
-        usual = np.ones(D)
+        a = _per_feature(given.names[0], given.a, usual, D)
         if family == "poisson" and proper and given.b is None:
-            means = _column_means(block)
-            usual = np.where(means > 0, 1.0 / np.where(means > 0, means, 1.0), 1.0)
+            means = _column_means(block)  # of the prior (faint: the mode)
+            size = _FAINT if faint else 1.0
+            usual = np.where(means > 0, size / np.where(means > 0, means, 1.0), size)
         b = _per_feature(given.names[1], given.b, usual, D)
     if is_point and proper:
         _check_mode(family, inference, given.names, (a, b))
@@ -135,10 +146,10 @@ def _per_feature(name: str, given: Any, usual: Array, D: int) -> Array:
     return np.array(np.broadcast_to(value, (D,)))
 
 
-def _concentrations(given: DiscreteHyperparameters, sizes: Integers) -> Array:
+def _concentrations(given: DiscreteHyperparameters, sizes: Integers, usual: float) -> Array:
     (name,) = given.names
     if given.a is None:
-        return np.ones(int(sizes.sum()))
+        return np.full(int(sizes.sum()), usual)
     if np.ndim(given.a) == 0:
         columns = [np.full(size, float(given.a)) for size in sizes]
     else:
@@ -159,22 +170,28 @@ def _concentrations(given: DiscreteHyperparameters, sizes: Integers) -> Array:
     return np.concatenate(columns)
 
 
-def _column_means(block: IndexedBlock) -> Array:
+def _column_means(block: IndexedBlock | StreamBlock) -> Array:
     """Return the weighted mean of what is observed of each feature; 0 where nothing is."""
     sums, present = np.zeros(block.n_features), np.zeros(block.n_features)
-    size = max(_CHUNK // max(block.n_features, 1), 1)
-    for first in range(0, block.n, size):
-        part = block.slice(first, first + size)
-        weights = np.ones(part.n) if part.weights is None else part.weights
-        rows = part.rows
+    # The cut depends on the shape alone, so a stream of the same rows has the same means.
+    size = int(np.clip(_CHUNK // block.n_features, 64, 4096))
+    pieces = (
+        part.slice(first, first + size)
+        for part in block.parts(size)
+        for first in range(0, part.n, size)
+    )
+    for piece in pieces:
+        weights = np.ones(piece.n) if piece.weights is None else piece.weights
+        rows = piece.rows
         if isinstance(rows, SparseRows):
             entries = slice(int(rows.indptr[0]), int(rows.indptr[-1]))
             of = rows.indices[entries]
             each = np.repeat(weights, np.diff(rows.indptr))
             values = np.ones(of.size) if rows.values is None else rows.values[entries]
             missing = np.isnan(values)
-            sums += np.bincount(of, each * np.where(missing, 0, values), block.n_features)
-            present += weights.sum() - np.bincount(of, each * missing, block.n_features)
+            np.add.at(sums, of, each * np.where(missing, 0, values))
+            np.subtract.at(present, of, each * missing)
+            present += weights.sum()
         else:
             missing = np.isnan(rows)
             sums += weights @ np.where(missing, 0, rows)

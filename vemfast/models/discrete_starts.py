@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vemfast import _core
 from vemfast.data import IndexedBlock, SparseRows
 from vemfast.models.discrete_config import DiscreteConfig
+from vemfast.streams import StreamBlock
 
 __all__ = ["as_points", "first_table"]
 
@@ -26,7 +27,10 @@ _START_ROWS, _START_NUMBERS = 20_000, 1 << 23
 
 
 def first_table(
-    config: DiscreteConfig, init_params: str, blocks: Sequence[IndexedBlock], seed: int
+    config: DiscreteConfig,
+    init_params: str,
+    blocks: Sequence[IndexedBlock | StreamBlock],
+    seed: int,
 ) -> Array:
     """Return probabilities or rates that tell the components apart, (n_indexed, n_components).
 
@@ -38,7 +42,7 @@ def first_table(
     init_params : {"kmeans", "k-means++", "random_from_data"}
         Groups by k-means; the nearest rows to the seeds of k-means++; or one row each, drawn at
         random.
-    blocks : sequence of IndexedBlock
+    blocks : sequence of IndexedBlock or StreamBlock
     seed : int
     """
     K = config.n_components
@@ -80,41 +84,44 @@ def _generator(seed: int, stream: int) -> np.random.Generator:
 
 
 def _some_rows(
-    config: DiscreteConfig, blocks: Sequence[IndexedBlock], limit: int, seed: int
+    config: DiscreteConfig, blocks: Sequence[IndexedBlock | StreamBlock], limit: int, seed: int
 ) -> tuple[Array, Array]:
     """Return at most `limit` rows of positive weight: one at random of each stretch of rows."""
-    present = [np.arange(b.n) if b.weights is None else np.flatnonzero(b.weights) for b in blocks]
-    ends = np.cumsum([0, *(part.size for part in present)])
-    chosen = np.arange(ends[-1])
-    if ends[-1] > limit:
-        edges = np.arange(limit + 1) * ends[-1] // limit
+    present = [None if b.weights is None else np.flatnonzero(b.weights) for b in blocks]
+    sizes = [b.n if p is None else p.size for b, p in zip(blocks, present, strict=True)]
+    total = sum(sizes)
+    chosen = np.arange(min(total, limit))
+    if total > limit:
+        edges = np.arange(limit + 1) * total // limit
         within = _generator(seed, 0).random(limit) * np.diff(edges)
         chosen = edges[:-1] + within.astype(np.int64)
     rows, weights = [], []
-    for block, of, (first, last) in zip(blocks, present, pairwise(ends), strict=True):
-        part = of[chosen[(chosen >= first) & (chosen < last)] - first]
-        rows.append(as_points(config, block, part))
-        weights.append(np.ones(part.size) if block.weights is None else block.weights[part])
+    for block, of, (first, last) in zip(
+        blocks, present, pairwise(np.cumsum([0, *sizes])), strict=True
+    ):
+        part = chosen[(chosen >= first) & (chosen < last)] - first
+        taken = block.take(part if of is None else of[part])
+        rows.append(as_points(config, taken))
+        weights.append(np.ones(part.size) if taken.weights is None else taken.weights)
     return np.concatenate(rows), np.concatenate(weights)
 
 
-def as_points(config: DiscreteConfig, block: IndexedBlock, part: NDArray[np.int64]) -> Array:
-    """Return some rows as points, (n, n_indexed): bits, counts or indicators of codes; NaN."""
+def as_points(config: DiscreteConfig, block: IndexedBlock) -> Array:
+    """Return rows as points, (n, n_indexed): bits, counts or indicators of codes; NaN."""
     rows = block.rows
     if isinstance(rows, SparseRows):
-        dense = np.zeros((part.size, block.n_features))
-        for i, row in enumerate(part):
-            entries = slice(rows.indptr[row], rows.indptr[row + 1])
-            dense[i, rows.indices[entries]] = 1 if rows.values is None else rows.values[entries]
+        dense = np.zeros((block.n, block.n_features))
+        entries = slice(int(rows.indptr[0]), int(rows.indptr[-1]))
+        row = np.repeat(np.arange(block.n), np.diff(rows.indptr))
+        dense[row, rows.indices[entries]] = 1 if rows.values is None else rows.values[entries]
         return dense
-    some = rows[part]
     if config.family == "poisson":
-        return some.astype(np.float64)
-    missing = some == (255 if rows.dtype == np.uint8 else -1)
+        return rows.astype(np.float64)
+    missing = rows == (255 if rows.dtype == np.uint8 else -1)
     if config.family == "bernoulli":
-        return np.where(missing, np.nan, some.astype(np.float64))
-    dense = np.zeros((part.size, config.n_indexed))
-    codes = np.where(missing, 0, some.astype(np.int64)) + config.column_offsets[:-1]
+        return np.where(missing, np.nan, rows.astype(np.float64))
+    dense = np.zeros((block.n, config.n_indexed))
+    codes = np.where(missing, 0, rows.astype(np.int64)) + config.column_offsets[:-1]
     np.put_along_axis(dense, codes, 1.0, axis=1)
     dense[np.repeat(missing, config.n_categories, axis=1)] = np.nan
     return dense
