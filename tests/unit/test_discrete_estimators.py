@@ -261,7 +261,7 @@ def test_rows_of_which_nothing_is_observed(family, inference):
     np.testing.assert_array_equal(a.predict_proba(rows)[5], a.weights_)
     assert a.predict(rows)[5] == a.weights_.argmax()
     assert a.score_samples(rows)[5] == pytest.approx(0.0, abs=1e-9)
-    with pytest.raises(ValueError, match="X has no observed entry: all rows are missing"):
+    with pytest.raises(ValueError, match="X has no observed value in any row of positive"):
         mixture(family, inference, **options).fit(np.full((9, 5), np.nan))
 
 

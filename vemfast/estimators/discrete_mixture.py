@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vemfast.data import IndexedBlock, SparseRows
 from vemfast.estimators.base import check_sample_weight, chunks_of, refuse_text
+from vemfast.estimators.missing import MissingValues
 from vemfast.estimators.mixture import WEIGHT_PRIORS, MixtureEstimator
 from vemfast.inference.methods import lookup
 from vemfast.inference.monitor import FitResult
@@ -38,7 +39,7 @@ Array = NDArray[np.float64]
 _STARTS = ("kmeans", "k-means++", "random", "random_from_data")
 
 
-class DiscreteMixtureEstimator(MixtureEstimator):
+class DiscreteMixtureEstimator(MissingValues):
     """Base of the discrete mixtures.
 
     A subclass names its family, the record of its draws, the parameter that gives a start, the
@@ -59,7 +60,6 @@ class DiscreteMixtureEstimator(MixtureEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self.missing == "marginalize"
         tags.input_tags.sparse = self._family != "categorical"
         tags.input_tags.categorical = getattr(self, "binarize", None) is None
         tags.input_tags.positive_only = self._family != "bernoulli"
@@ -67,11 +67,13 @@ class DiscreteMixtureEstimator(MixtureEstimator):
 
     # ---- rows --------------------------------------------------------------------------------
 
-    def _reader(self, n_categories: NDArray[np.int64] | None) -> RowReader:
+    def _reader(
+        self, n_categories: NDArray[np.int64] | None, takes_nan: bool | None = None
+    ) -> RowReader:
         return RowReader(
             self._family,
             type(self).__name__,
-            self.missing == "marginalize",
+            self._takes_nan() if takes_nan is None else takes_nan,
             getattr(self, "binarize", None),
             n_categories,
         )
@@ -108,10 +110,10 @@ class DiscreteMixtureEstimator(MixtureEstimator):
             return X
         return self._validated(self, X, False)
 
-    def _rows(self, X: Any) -> Any:
+    def _rows(self, X: Any, takes_nan: bool | None = None) -> Any:
         """Return rows to be judged by the fitted model, as an IndexedBlock."""
         check_is_fitted(self)
-        reader = self._reader(getattr(self, "n_categories_", None))
+        reader = self._reader(getattr(self, "n_categories_", None), takes_nan)
         rows, dtype = reader.read(self._rows_like_fitted(X))
         return IndexedBlock(rows, dtype=dtype)
 
@@ -134,9 +136,7 @@ class DiscreteMixtureEstimator(MixtureEstimator):
         if not isinstance(rows, SparseRows) and self._family == "categorical":
             columns["n_categories_"] = reader.sizes_of(rows) if sizes is None else sizes
         weights = check_sample_weight(sample_weight, X.shape[0], dtype)
-        if self.missing == "marginalize":
-            weights = _without(nothing_observed(rows), weights)
-        return IndexedBlock(rows, weights, 0, dtype), columns
+        return self._without_unobserved(IndexedBlock(rows, weights, 0, dtype)), columns
 
     def _stream_to_fit(self, chunks: Any, sample_weight: Any) -> tuple[StreamBlock, dict[str, Any]]:
         scratch = copy.copy(self)
@@ -155,7 +155,6 @@ class DiscreteMixtureEstimator(MixtureEstimator):
 
         if self._family == "categorical" and self.n_categories is None:
             Stream(chunks, _CodeSurvey(self._reader(None), like_first, columns))
-        nothing: list[NDArray[np.bool_]] | None = []
         first_is_sparse: bool | None = None
 
         def convert(chunk: Any) -> IndexedBlock:
@@ -168,19 +167,14 @@ class DiscreteMixtureEstimator(MixtureEstimator):
             if block.is_sparse != first_is_sparse:
                 kinds = ("sparse", "dense") if block.is_sparse else ("dense", "sparse")
                 raise ValueError(f"it is {kinds[0]}, and the first is {kinds[1]}; make them alike")
-            if nothing is not None and self.missing == "marginalize":
-                nothing.append(nothing_observed(rows))
             return block
 
-        stream = Stream(chunks, convert)  # reads all chunks once
-        empty, nothing = nothing, None
+        stream = Stream(chunks, convert)
         if stream.weights is not None and sample_weight is not None:
             raise ValueError("the chunks of X come with weights, and sample_weight is given, too")
         weights = stream.weights if sample_weight is None else sample_weight
         weights = check_sample_weight(weights, stream.n, stream.dtype)
-        if empty:
-            weights = _without(np.concatenate(empty), weights)
-        return stream.block(weights), columns
+        return self._without_unobserved(stream.block(weights)), columns
 
     # ---- fitting -----------------------------------------------------------------------------
 
@@ -205,7 +199,7 @@ class DiscreteMixtureEstimator(MixtureEstimator):
                 self._priors,
             ),
             columns.get("n_categories_"),
-            self.missing == "marginalize",
+            self._takes_nan(),
             self.schedule == "minibatch",
         )
         table = points.check_table(getattr(self, f"{self._shown}init"), config)
@@ -227,9 +221,7 @@ class DiscreteMixtureEstimator(MixtureEstimator):
     def _further(self, model: Model, X: Any, sample_weight: ArrayLike | None) -> IndexedBlock:
         block: IndexedBlock = self._rows(X)
         weights = check_sample_weight(sample_weight, block.n, block.dtype)
-        if self.missing == "marginalize":
-            weights = _without(nothing_observed(block.rows), weights)
-        return block.with_weights(weights)
+        return self._without_unobserved(block.with_weights(weights))
 
     def _warm(self, model: Model) -> Params | None:
         if not self.warm_start or not hasattr(self, self._shown):
@@ -268,17 +260,8 @@ class DiscreteMixtureEstimator(MixtureEstimator):
 
     # ---- use -----------------------------------------------------------------------------------
 
-    def _labels(self, rows: IndexedBlock) -> NDArray[np.int64]:
-        labels = super()._labels(rows)
-        if self.missing == "marginalize":
-            labels[nothing_observed(rows.rows)] = int(np.argmax(self.weights_))
-        return labels
-
-    def _responsibilities(self, rows: IndexedBlock, point: bool = False) -> Array:
-        proba = super()._responsibilities(rows, point)
-        if self.missing == "marginalize":
-            proba[nothing_observed(rows.rows)] = self.weights_
-        return proba
+    def _unobserved(self, rows: IndexedBlock) -> NDArray[np.intp]:
+        return np.flatnonzero(nothing_observed(rows.rows))
 
     def component_estimates(self) -> Array:
         """Return each component's estimates in comparable units, one row a component.
@@ -295,7 +278,7 @@ class DiscreteMixtureEstimator(MixtureEstimator):
         return points.component_estimates(self._family, self.weights_, getattr(self, self._shown))
 
     def _fitted(self, point: bool = False) -> tuple[Model, Params]:
-        sizes, marginalize = getattr(self, "n_categories_", None), self.missing == "marginalize"
+        sizes, marginalize = getattr(self, "n_categories_", None), self._takes_nan()
         if point or not hasattr(self, self._posterior[0]):
             return points.from_point(
                 self._family, self.weights_, getattr(self, self._shown), sizes, marginalize
@@ -346,16 +329,3 @@ class _CodeSurvey:
         known = self.columns.setdefault("n_categories_", sizes)
         self.columns["n_categories_"] = np.maximum(known, sizes)
         return IndexedBlock(rows)
-
-
-def _without(nothing: NDArray[np.bool_], weights: Array | None) -> Array | None:
-    """Return the weights with 0 for rows of which nothing is observed."""
-    if not nothing.any():
-        return weights
-    if nothing.all():
-        raise ValueError("X has no observed entry: all rows are missing")
-    out = np.ones(nothing.size) if weights is None else weights.copy()
-    out[nothing] = 0.0
-    if not out.any():
-        raise ValueError("every row of positive sample_weight has no observed entry")
-    return out
