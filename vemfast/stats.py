@@ -65,6 +65,11 @@ class Layout:
             start += prod(shape)
         return slots
 
+    def view(self, array: NDArray[Any], name: str) -> NDArray[Any]:
+        """Return the field `name` of an array of shape (size,) and any dtype, as a view."""
+        where, shape = self._params_slots[name]
+        return array[where].reshape(shape)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Layout):
             return NotImplemented

@@ -31,12 +31,17 @@ def minibatch(
     """Iterate from `params`; an iteration is a pass over all batches, in their order.
 
     The blended statistics hold a blend of the batches' local bounds too: the trace is a smoothed,
-    noisy estimate of the objective. The first update uses the last batch alone.
+    noisy estimate of the objective. The first update uses the last batch alone. A model may make
+    its pass itself (`Model.sweep`).
     """
     whole, updates = sum(block.total_weight for block in blocks), 0
     stats = estimate(model, params, blocks[-1], step, whole)
     while not monitor.stop(stats.local_bound + model.global_term(params), params, stats):
         step = step.next
+        swept = model.sweep(params, blocks, step)
+        if swept is not None:
+            params, stats = swept
+            continue
         for block in blocks:
             params = model.update(params, stats, step)
             updates += 1

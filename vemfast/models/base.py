@@ -125,6 +125,14 @@ class Model:
             "implement it, or use schedule='batch'"
         )
 
+    def sweep(self, params: Any, blocks: Sequence[Any], step: Step) -> tuple[Any, Stats] | None:
+        """Return parameters after a whole pass of the minibatch schedule, and its statistics.
+
+        For models whose statistics are gradients, which are not blended, or that keep what they
+        change in place through a pass. None: the driver makes the pass, batch by batch.
+        """
+        return None
+
     def propose(self, params: Any, stats: Stats, blocks: Sequence[Any], step: Step) -> Any | None:
         """Return other parameters to try in the place of `params`, or None.
 
