@@ -7,7 +7,9 @@ step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import count
 from typing import Any
 
 from vemfast.execution.local_state import forget
@@ -34,19 +36,31 @@ def minibatch(
     noisy estimate of the objective. The first update uses the last batch alone. A model may make
     its pass itself (`Model.sweep`).
     """
-    whole, updates = sum(block.total_weight for block in blocks), 0
+    whole = sum(block.total_weight for block in blocks)
+    mix = partial(blend, learning_decay=learning_decay, learning_offset=learning_offset)
+    updates = count(1)
     stats = estimate(model, params, blocks[-1], step, whole)
     while not monitor.stop(stats.local_bound + model.global_term(params), params, stats):
         step = step.next
         swept = model.sweep(params, blocks, step)
-        if swept is not None:
-            params, stats = swept
-            continue
-        for block in blocks:
-            params = model.update(params, stats, step)
-            updates += 1
-            part = estimate(model, params, block, step, whole)
-            stats = blend(stats, part, updates, learning_decay, learning_offset)
+        params, stats = swept or _sweep(model, params, stats, blocks, step, whole, updates, mix)
+
+
+def _sweep(
+    model: Model,
+    params: Any,
+    stats: Stats,
+    blocks: Sequence[Any],
+    step: Step,
+    whole: float,
+    updates: Iterator[int],
+    mix: Callable[[Stats, Stats, int], Stats],
+) -> tuple[Any, Stats]:
+    """Return parameters and statistics after one update a block."""
+    for block in blocks:
+        params = model.update(params, stats, step)
+        stats = mix(stats, estimate(model, params, block, step, whole), next(updates))
+    return params, stats
 
 
 def blend(

@@ -119,7 +119,9 @@ class DiscreteMixture(Model):
                 )
         return self.adopt(start.fill(first, self.config), blocks, step)
 
-    def adopt(self, params: Params, blocks: Sequence[IndexedBlock | StreamBlock], step: Step) -> Params:
+    def adopt(
+        self, params: Params, blocks: Sequence[IndexedBlock | StreamBlock], step: Step
+    ) -> Params:
         """Return `params` as the parameter rule wants them, by one E-step where it must."""
         kind = "posterior" if step.parameter_rule == "posterior" else "point"
         if params.kind == kind:
