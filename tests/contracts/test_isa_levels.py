@@ -29,7 +29,7 @@ for D, K in ((1, 1), (3, 4), (7, 5), (17, 6)):
     centres = 3 * rng.standard_normal((K, D))
     X = centres[rng.integers(0, K, 700)] + rng.standard_normal((700, D))
     w = rng.uniform(0.1, 2.0, 700)
-    labels = rng.integers(0, K, 700)
+    gone = rng.random((700, D)) < 0.15
     for dtype in (np.float64, np.float32):
         block = RowBlock(X.astype(dtype), w)
         for kind in COVARIANCE_TYPES:
@@ -41,6 +41,14 @@ for D, K in ((1, 1), (3, 4), (7, 5), (17, 6)):
             for rule in ("exact", "hard", "sampled"):
                 stats = model.e_step(model.prepare(start), block, Step(rule, "point", 7, 3))
                 out[f"{D} {kind} {rule} {np.dtype(dtype).name}"] = stats.buffer
+            holes = RowBlock(np.where(gone, np.nan, block.X).astype(dtype), w)
+            given = Hyperparameters(), 1, True
+            config = configure(holes, scan(holes, 1, True), K, kind, "em", "point", *given)
+            model = GaussianMixture(config)
+            table = model.prepare(model.init([holes], Step("exact", "point", 5)))
+            for rule in ("exact", "hard", "sampled"):
+                stats = model.e_step(table, holes, Step(rule, "point", 7, 3))
+                out[f"{D} missing {kind} {rule} {np.dtype(dtype).name}"] = stats.buffer
 np.savez(sys.stdout.buffer, **out)
 """
 

@@ -144,6 +144,48 @@ def test_some_complete_rows_beside_others_score_as_they_do_alone():
     np.testing.assert_allclose(model.assign(table, X, "scores", 1)[:9], alone, rtol=1e-13)
 
 
+# ---- grouping by pattern ----
+
+
+@pytest.mark.parametrize("rung", ["em", "hard-em", "gibbs"])
+@pytest.mark.parametrize("covariance", COVARIANCE_TYPES)
+def test_what_rows_share_a_pattern_changes_nothing(covariance, rung):
+    """A tile, its rows in another order, and each row alone have the same statistics."""
+    model = NativeMixture(config_of(covariance, PROPER))
+    table = model.prepare(model.init([BLOCK], Step()))
+    step = Step(model.local_rules[rung], "point", 3)
+    whole = model.e_step(table, BLOCK, step)
+    alone = [model.e_step(table, BLOCK.slice(row, row + 1), step) for row in range(len(X))]
+    np.testing.assert_allclose(
+        sum(alone[1:], alone[0]).buffer, whole.buffer, atol=1e-11 * np.abs(whole.buffer).max()
+    )
+    scores = np.concatenate([model.assign(table, row[None], "scores", 1) for row in X])
+    np.testing.assert_allclose(model.assign(table, X, "scores", 1), scores, rtol=1e-11)
+    if rung == "gibbs":  # draws belong to the number of the row
+        return
+    order = np.random.default_rng(1).permutation(len(X))
+    shuffled = model.e_step(table, RowBlock(X[order], WEIGHTS[order]), step)
+    np.testing.assert_allclose(
+        shuffled.buffer, whole.buffer, atol=1e-11 * np.abs(whole.buffer).max()
+    )
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("covariance", "prior", "rung"), DETERMINISTIC)
+def test_the_bound_never_falls_whatever_is_missing(covariance, prior, rung):
+    for seed in range(100):
+        noise = np.random.default_rng(seed)
+        n, D = int(noise.integers(20, 400)), int(noise.integers(1, 8))
+        rows = noise.normal(size=(n, D)) @ noise.normal(size=(D, D))
+        rows += 4 * noise.integers(0, 2, size=(n, 1))
+        rows[noise.random(rows.shape) < noise.uniform(0.02, 0.6)] = np.nan
+        rows[:3] = noise.normal(size=(3, D))
+        block = RowBlock(rows, noise.uniform(0, 3, n))
+        config = config_of(covariance, prior, rows, block.weights, int(noise.integers(1, 6)))
+        for schedule in ("batch", "memoized"):
+            testing.check_monotone(NativeMixture(config), block, rung, schedule)
+
+
 # ---- brute force ----
 
 
@@ -210,15 +252,16 @@ def test_the_likelihood_is_the_sum_over_all_assignments(implementation, covarian
     model = implementation(config_of(covariance))
     params, weights, means, covariances = point_of(model, covariance)
     rows = np.flatnonzero(np.isnan(X).any(axis=1) & ~np.isnan(X).all(axis=1))[:6]
-    terms = []
-    for labels in itertools.product(range(3), repeat=len(rows)):
-        joint = 0.0
-        for row, k in zip(rows, labels, strict=True):
-            o = ~np.isnan(X[row])
-            joint += np.log(weights[k]) + multivariate_normal.logpdf(
-                X[row, o], means[k][o], covariances[k][np.ix_(o, o)]
-            )
-        terms.append(joint)
+    joint = np.empty((len(rows), 3))
+    for (n, row), k in itertools.product(enumerate(rows), range(3)):
+        o = ~np.isnan(X[row])
+        joint[n, k] = np.log(weights[k]) + multivariate_normal.logpdf(
+            X[row, o], means[k][o], covariances[k][np.ix_(o, o)]
+        )
+    terms = [
+        joint[np.arange(len(rows)), labels].sum()
+        for labels in itertools.product(range(3), repeat=len(rows))
+    ]
     stats = model.e_step(model.prepare(params), RowBlock(X[rows]), Step())
     assert stats.local_bound == pytest.approx(np.logaddexp.reduce(terms), abs=1e-10)
 
