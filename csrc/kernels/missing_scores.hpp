@@ -1,6 +1,6 @@
 // Scores of a tile whose rows have missing features, all covariance types: the missing features are
 // integrated out, which leaves the score at their conditional means and a gain that depends on the
-// component and the pattern. Formulas: docs/formulas/gaussian_mixture.md, section 9.
+// component and the pattern. Formulas: docs/formulas/gaussian_mixture.md, section 11.
 //
 // Rows with missing values are taken run by run (missing_patterns.hpp). A run's small factors are
 // made for all components at once (missing_lanes.hpp), then each of its rows is completed for all

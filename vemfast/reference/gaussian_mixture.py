@@ -107,7 +107,7 @@ class GaussianMixture(Model):
         table: ScoreTable,
         step: Step,
     ) -> None:
-        """Add the statistics of rows with missing features (docs/formulas, section 9)."""
+        """Add the statistics of rows with missing features (docs/formulas, section 11)."""
         K, D = table.means.shape
         for part in complete(X, self.components, table):
             bound, entropy, r = _local(part.scores, rows[part.rows], step)

@@ -1,6 +1,6 @@
 """Missing features of Gaussian components: integrated out, row by row and component by component.
 
-As plain as the formulas (docs/formulas/gaussian_mixture.md, section 9): every precision is a D x D
+As plain as the formulas (docs/formulas/gaussian_mixture.md, section 11): every precision is a D x D
 matrix here, whatever the covariance type, and each pattern of missing features is taken for itself.
 """
 
