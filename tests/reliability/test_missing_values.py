@@ -143,6 +143,17 @@ def test_float32_is_near_float64(inference, covariance_type):
 # ---- rows with nothing observed ----
 
 
+def test_they_are_found_in_every_part_of_a_stream(monkeypatch):
+    monkeypatch.setattr("vemfast.streams._PART_BYTES", 1)
+    rows = np.tile(HOLES, (8, 1))
+    weights = np.tile(WEIGHTS, 8)
+    options = {**START, **fixed_length("em", 3)}
+    for own in (None, weights):
+        alone = quiet_fit(marginal(3, **options), rows, sample_weight=own)
+        stream = quiet_fit(marginal(3, **options), [rows[:500], rows[500:]], sample_weight=own)
+        assert same_bits(alone, stream)
+
+
 @pytest.mark.parametrize("inference", DETERMINISTIC)
 @pytest.mark.parametrize("covariance_type", TYPES)
 def test_rows_with_nothing_observed_are_as_if_they_were_not_there(inference, covariance_type):
