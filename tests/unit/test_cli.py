@@ -139,6 +139,20 @@ def test_columns_are_chosen_by_name(capsys, model):
     )
 
 
+def test_missing_values(capsys):
+    rows = X.copy()
+    rows[3::7, 1] = np.nan
+    with open("holes.csv", "w") as file:
+        file.writelines(f"{a!r},{'' if np.isnan(b) else repr(b)}\n" for a, b in rows.tolist())
+    fit = ["fit", "gmm", "holes.csv", "-k", "2", "--seed", "0", "-o", "m.safetensors"]
+    assert "column 1 is empty; missing values are not taken" in failure(capsys, *fit)
+    assert main([*fit, "--missing", "marginalize", "-q"]) == 0
+    reference = GaussianMixture(2, random_state=0, missing="marginalize").fit(rows)
+    np.testing.assert_array_equal(vemfast.load("m.safetensors").means_, reference.means_)
+    assert main(["predict", "m.safetensors", "holes.csv", "-o", "labels.npy"]) == 0
+    np.testing.assert_array_equal(np.load("labels.npy").ravel(), reference.predict(rows))
+
+
 def test_outputs(model):
     estimator = vemfast.load(model)
     del estimator.feature_names_in_

@@ -119,6 +119,33 @@ def test_parquet(tmp_path):
     assert "not a Parquet file" in complaint(write(path, b"PAR1 not really PAR1"))
 
 
+def test_missing_values(tmp_path):
+    expected = [[1.0, np.nan, 2.5], [np.nan, np.nan, 4.0]]
+    for content in ("a,b,c\n1,,2.5\nNA, ,4\n", "1,NaN,2.5\nnan,,4\n", ',NA,"2.5"\n,,4\n'):
+        path = write(tmp_path / "x.csv", content)
+        rows = read_table(path, missing=True).X
+        np.testing.assert_array_equal(rows[-1], expected[-1])
+        if content[0] in "a1":
+            np.testing.assert_array_equal(rows, expected)
+        with pytest.raises(TableError):
+            read_table(path)
+    for bad in ("1,inf\n", "1,n/a\n", "1,1_0\n2,3\n", "1,2\n-,4\n"):
+        with pytest.raises(TableError):
+            read_table(write(tmp_path / "x.csv", bad), header=False, missing=True)
+
+
+def test_nulls_in_parquet(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    pq = pytest.importorskip("pyarrow.parquet")
+    pq.write_table(
+        pyarrow.table({"a": [1, None, 3], "b": [0.5, 1.5, None]}), tmp_path / "x.parquet"
+    )
+    rows = read_table(tmp_path / "x.parquet", missing=True).X
+    np.testing.assert_array_equal(rows, [[1.0, 0.5], [np.nan, 1.5], [3.0, np.nan]])
+    with pytest.raises(TableError, match="column 'a' is empty at row 1"):
+        read_table(tmp_path / "x.parquet")
+
+
 def test_parquet_without_pyarrow(tmp_path, monkeypatch):
     real = builtins.__import__
 

@@ -99,7 +99,7 @@ def _judge(args: argparse.Namespace, call: Callable[[Any, Any], Any]) -> Any:
 
     estimator = load(args.model)
     names = getattr(estimator, "feature_names_in_", None)
-    table = read(args, names)
+    table = read(args, estimator, names)
     with warnings.catch_warnings(), about_rows(args.data):
         # The columns have been chosen by their names, or by the caller.
         warnings.filterwarnings("ignore", "X does not have valid feature names")

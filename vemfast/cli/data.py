@@ -44,14 +44,15 @@ def add_data_options(parser: Any) -> None:
     )
 
 
-def read(args: argparse.Namespace, if_named: Sequence[str] | None = None) -> Table:
-    """Read the rows that the options ask for.
+def read(args: argparse.Namespace, estimator: Any, if_named: Sequence[str] | None = None) -> Table:
+    """Read the rows that the options ask for, for an estimator that may take missing values.
 
     Where they do not say which columns, and the file has names, take those of `if_named`.
     """
     from vemfast.io import read_table
 
-    return read_table(args.data, args.columns, args.array, args.header, if_named)
+    missing = getattr(estimator, "missing", "error") == "marginalize"
+    return read_table(args.data, args.columns, args.array, args.header, if_named, missing)
 
 
 @contextmanager

@@ -83,9 +83,11 @@ _ENGINE = (
 )
 
 _STARTS = ("kmeans", "k-means++", "random", "random_from_data")
+_MISSING = ("error", "marginalize")
 _GAUSSIAN = (
     _option("--covariance-type", str, "shape of the covariances", COVARIANCE_TYPES),
     _option("--reg-covar", float, "least variance, relative to that of the data"),
+    _option("--missing", str, "what NaN or an empty field is (default: error)", _MISSING),
     Option(("--init",), "init_params", str, "how a start is found", _STARTS),
     _option("--equal-weights", bool, "hold all weights equal"),
     _option(
@@ -159,7 +161,7 @@ def run(args: argparse.Namespace) -> None:
     estimator = getattr(vemfast, family.estimator)(
         **{name: getattr(args, name) for name in given}, verbose=int(show_progress)
     )
-    table = read(args)
+    table = read(args, estimator)
     X = table.X.astype(np.float32) if args.float32 else table.X
     started = perf_counter()
     with about_rows(args.data):

@@ -47,6 +47,7 @@ def read_table(
     array: str | None = None,
     header: bool | None = None,
     if_named: Sequence[str] | None = None,
+    missing: bool = False,
 ) -> Table:
     """Read a table of numbers.
 
@@ -65,6 +66,9 @@ def read_table(
         number.
     if_named : sequence of str, default=None
         Which columns where `columns` does not say and the file names its columns.
+    missing : bool, default=False
+        Whether values may be missing: an empty field, ``NA`` or ``NaN`` in text, a null in Parquet
+        become NaN.
 
     Returns
     -------
@@ -74,7 +78,7 @@ def read_table(
     ------
     TableError
         If the content is not a table of numbers, or a column is not there. Text files must hold
-        finite numbers; elsewhere that is left to the estimator.
+        finite numbers, but for what is missing; elsewhere that is left to the estimator.
     OSError
         If the file cannot be read.
     """
@@ -86,7 +90,7 @@ def read_table(
         raise TableError(f"{path}: only an .npz file holds several arrays to choose from")
     if header is not None and suffix not in _TEXT:
         raise TableError(f"{path}: only text files have or lack a header line")
-    table = _READERS[suffix](path, _Wanted(columns, array, header, if_named))
+    table = _READERS[suffix](path, _Wanted(columns, array, header, if_named, missing))
     if table.X.shape[0] == 0:
         raise TableError(f"{path}: no rows")
     return table
@@ -100,6 +104,7 @@ class _Wanted:
     array: str | None
     header: bool | None
     if_named: Sequence[str] | None
+    missing: bool
 
     def positions(self, path: Path, names: tuple[str, ...] | None, count: int) -> list[int] | None:
         """Return the positions of the columns, of `count`; None for all."""
@@ -157,6 +162,7 @@ def _as_table(path: Path, X: NDArray[Any], wanted: _Wanted) -> Table:
 
 # ---- text -----------------------------------------------------------------------------------
 
+_MISSING = frozenset(("", "NA", "nan", "NaN", "NAN"))
 _SEPARATORS = "\t;,"  # a comma may be another country's decimal point, so it is asked for last
 
 
@@ -181,7 +187,9 @@ def _parse(path: Path, file: TextIO, wanted: _Wanted) -> Table:
     number, first = next(_content(file), (0, ""))
     separator = next((mark for mark in _SEPARATORS if mark in first), None)
     fields = _split(first, separator)
-    has_header = _is_header(path, number, fields) if wanted.header is None else wanted.header
+    has_header = wanted.header
+    if has_header is None:
+        has_header = _is_header(path, number, fields, wanted.missing)
     names = tuple(fields) if has_header else None
     use = wanted.positions(path, names, len(fields))
     file.seek(0)
@@ -198,14 +206,17 @@ def _parse(path: Path, file: TextIO, wanted: _Wanted) -> Table:
             comments=None,
             quotechar='"',
             ndmin=2,
+            converters=_number if wanted.missing else None,
         )
     except TableError:
         raise
     except ValueError as error:
-        X, fault = np.array([[np.nan]]), _one_line(error)
-    if not np.isfinite(X).all():  # once more, slowly, to say where
+        X, fault = np.array([[np.inf]]), _one_line(error)
+    fine = np.isfinite(X) | (wanted.missing & np.isnan(X))
+    if not fine.all():  # once more, slowly, to say where
         file.seek(0)
-        _complain(path, file, number if has_header else 0, separator, fields, use)
+        header = number if has_header else 0
+        _complain(path, file, header, separator, fields, use, wanted.missing)
         raise TableError(f"{path}: {fault}")
     return Table(X, names if names is None or use is None else tuple(names[i] for i in use))
 
@@ -226,7 +237,11 @@ def _rows(
         yield text
 
 
-def _is_header(path: Path, number: int, fields: list[str]) -> bool:
+def _is_header(path: Path, number: int, fields: list[str], missing: bool) -> bool:
+    if missing:  # a field without a value says nothing
+        fields = [field for field in fields if field not in _MISSING]
+        if not fields:
+            return False
     numbers = [_is_number(field) for field in fields]
     if any(numbers) and not all(numbers):
         other = fields[numbers.index(False)]
@@ -258,6 +273,15 @@ def _is_number(field: str) -> bool:
     return "_" not in field  # Python's own notation, not a file's
 
 
+def _number(field: str) -> float:
+    text = field.strip()
+    if text in _MISSING:
+        return float("nan")
+    if "_" in text:
+        raise ValueError(f"could not convert string {text!r}")
+    return float(text)
+
+
 def _complain(
     path: Path,
     file: TextIO,
@@ -265,6 +289,7 @@ def _complain(
     separator: str | None,
     first: list[str],
     use: list[int] | None,
+    missing: bool,
 ) -> None:
     """Raise for the first line that is not a row of finite numbers."""
     for number, text in _content(file):
@@ -277,6 +302,8 @@ def _complain(
         for column in range(len(fields)) if use is None else use:
             field = fields[column]
             called = f"column {column}" + (f" ({first[column]})" if header else "")
+            if missing and field in _MISSING:
+                continue
             if not field:
                 raise TableError(f"{where}: {called} is empty; missing values are not taken")
             if not _is_number(field):
@@ -309,14 +336,14 @@ def _read_parquet(path: Path, wanted: _Wanted) -> Table:
             data = source.read(columns=list(names))
         except pyarrow.ArrowException as error:
             raise TableError(f"{path}: not a Parquet file ({_one_line(error)})") from error
-    vectors = [_vector(path, name, data.column(name)) for name in names]
+    vectors = [_vector(path, name, data.column(name), wanted.missing) for name in names]
     if not vectors:
         raise TableError(f"{path}: no columns")
     return Table(np.column_stack(vectors), names)
 
 
-def _vector(path: Path, name: str, column: Any) -> NDArray[Any]:
-    if column.null_count:
+def _vector(path: Path, name: str, column: Any, missing: bool) -> NDArray[Any]:
+    if column.null_count and not missing:
         row = int(np.argmax(column.is_null().to_numpy()))
         message = f"{path}: column {name!r} is empty at row {row}; missing values are not taken"
         raise TableError(message)
