@@ -260,6 +260,16 @@ def test_monotone_missingness_of_one_component_has_a_closed_form():
     np.testing.assert_allclose(estimator.covariances_[0], covariance, rtol=1e-8)
 
 
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_imputed_values_are_the_regression_on_the_others(covariance_type):
+    estimator = quiet_fit(marginal(3, covariance_type=covariance_type), HOLES)
+    for column in range(4):
+        rows = X.copy()
+        rows[:, column] = np.nan
+        expected = estimator.predict_conditional(np.delete(X, column, axis=1), column)
+        np.testing.assert_allclose(estimator.impute(rows)[:, column], expected, atol=1e-9)
+
+
 def test_completed_values_are_nearer_than_column_means():
     estimator = marginal(3).fit(HOLES)
     error = (estimator.impute(HOLES) - X)[GONE & ~EMPTY[:, None]]
