@@ -115,6 +115,36 @@ def test_options_are_parameters(capsys, options, parameters):
     assert main(["info", "m"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("command", "parameters"),
+    [
+        ("bernoulli --binarize 0.5 --alpha-prior 1.5 --beta-prior 2", {"alpha_prior": 1.5}),
+        ("bernoulli --binarize 0.5 --missing marginalize", {"missing": "marginalize"}),
+        ("bernoulli --binarize 1 --inference gibbs --n-burn 2 --n-draws 3", {"n_draws": 3}),
+        ("poisson --inference mean-field --shape-prior 2 --rate-prior 0.5", {"rate_prior": 0.5}),
+        ("categorical --n-categories 40 --concentration-prior 1.1", {"n_categories": 40}),
+        ("categorical --inference gibbs --n-burn 2 --n-draws 3 --init random", {"n_burn": 2}),
+    ],
+)
+def test_mixtures_of_bits_counts_and_codes(capsys, command, parameters):
+    counts = np.floor(np.abs(X))
+    np.save("counts.npy", counts)
+    family, *options = command.split()
+    argv = ["fit", family, "counts.npy", "-k", "2", "--seed", "1", "-o", "m", *options]
+    assert main(argv) == 0
+    loaded = vemfast.load("m")
+    assert parameters.items() <= loaded.get_params().items()
+    capsys.readouterr()
+    assert main(["info", "m"]) == 0
+    printed = capsys.readouterr().out
+    shape = "2 arrays: (2, 40)" if parameters == {"n_categories": 40} else ""
+    assert shape in printed
+    assert main(["score", "m", "counts.npy"]) == 0
+    assert capsys.readouterr().out == f"{loaded.score(counts)!r} nats a row, 200 rows\n"
+    assert main(["predict", "m", "counts.npy"]) == 0
+    assert capsys.readouterr().out.split()[1:] == [str(k) for k in loaded.predict(counts)]
+
+
 def test_every_option_of_a_family_is_a_parameter_of_its_estimator():
     from vemfast.cli.fit import FAMILIES
 

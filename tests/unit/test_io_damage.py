@@ -251,7 +251,7 @@ FULL_FORGERIES = [
     (said("parameters", "colour", 1), "parameters: there is no parameter 'colour'"),
     (
         lambda document, tensors: document.update(estimator="os.system"),
-        "estimator: 'os.system' is none of GaussianMixture",
+        "estimator: 'os.system' is none of BernoulliMixture, CategoricalMixture",
     ),
     (lambda document, tensors: document.pop("fitted"), "fitted: missing, or not a dict"),
     (lambda document, tensors: document.update(parameters=[]), "parameters: missing, or not"),
@@ -310,3 +310,51 @@ def test_extreme_numbers_raise_no_other_warning_or_error(full):
             except ModelFileError:
                 continue
         assert np.isfinite(loaded.covariances_).all()
+
+
+# ---- the discrete mixtures ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("family", "change", "message"),
+    [
+        ("categorical", {"n_categories_": [4.0, 2.0]}, "probabilities_.0: shape (2, 3), but n_cat"),
+        ("categorical", {"n_categories_": [2.5, 2.0]}, "n_categories_: not numbers of codes"),
+        ("categorical", {"n_categories_": [3.0, 2.0, 2.0]}, "n_categories_: shape (3,), expected "),
+        ("categorical", {"probabilities_.1": np.full((2, 2), 0.6)}, "probabilities_.1: "),
+        ("categorical", {"probabilities_.1": None}, "probabilities_.1: missing"),
+        ("categorical", {"probabilities_.2": np.full((2, 2), 0.5)}, "probabilities_.2: does not b"),
+        ("bernoulli", {"probabilities_": np.full((2, 2), 1.5)}, "probabilities_: above 1"),
+        ("bernoulli", {"probabilities_": np.full((2, 2), np.nan)}, "probabilities_: not finite"),
+        ("poisson", {"rates_": np.full((2, 2), -1.0)}, "rates_: negative"),
+        ("poisson", {"rates_": np.ones((2, 3))}, "rates_: shape (2, 3), expected (2, 2)"),
+    ],
+)
+def test_a_forged_discrete_mixture_is_refused(tmp_path, family, change, message):
+    rows = np.array([[0, 0], [1, 1], [0, 1], [1, 0], [1, 1]])
+    kinds = {
+        "bernoulli": vemfast.BernoulliMixture(2, random_state=0),
+        "categorical": vemfast.CategoricalMixture(2, n_categories=[3, 2], random_state=0),
+        "poisson": vemfast.PoissonMixture(2, random_state=0),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        kinds[family].fit(rows).save(tmp_path / "m")
+
+    def forged(document, tensors):
+        for name, value in change.items():
+            tensors.pop(name, None)
+            if value is not None:
+                tensors[name] = np.array(value)
+
+    assert complaint(forge(tmp_path / "m", forged)).startswith(message)
+
+
+def test_no_number_of_features_makes_loading_long(tmp_path):
+    vemfast.CategoricalMixture(1).fit(np.array([[0], [1]])).save(tmp_path / "m")
+
+    def forged(document, tensors):
+        document["fitted"]["n_features_in_"] = 10**15
+
+    message = "n_features_in_: 1000000000000000, more than the file has numbers"
+    assert complaint(forge(tmp_path / "m", forged)) == message

@@ -165,3 +165,6 @@ def test_the_corpus_covers_every_class_and_covariance():
     assert {f"gaussian_mixture-{version}-{kind}" for kind in COVARIANCE_TYPES} <= stems
     assert f"gaussian_mixture-{version}-mean-field" in stems
     assert f"gaussian_mixture-{version}-gibbs" in stems
+    for family in ("bernoulli", "poisson", "categorical"):
+        kinds = ("em", "mean-field", "gibbs")
+        assert {f"{family}_mixture-{version}-{kind}" for kind in kinds} <= stems

@@ -76,13 +76,15 @@ def info(args: argparse.Namespace) -> None:
 def _summary(value: Any) -> str:
     import numpy as np
 
+    if isinstance(value, list) and any(isinstance(part, np.ndarray) for part in value):
+        return f"{len(value)} arrays: " + _shapes(value)
     if isinstance(value, list):
         return f"{len(value)} values, {value[0]:.6g} to {value[-1]:.6g}"
     if isinstance(value, tuple):
         return " and ".join(map(_summary, value))
     if hasattr(value, "__dataclass_fields__"):
-        parts = (f"{name} {getattr(value, name).shape}" for name in value.__dataclass_fields__)
-        return "; ".join(parts)
+        parts = ((name, getattr(value, name)) for name in value.__dataclass_fields__)
+        return "; ".join(f"{name} {_shapes(part)}" for name, part in parts)
     if not isinstance(value, np.ndarray):
         return str(value)
     if value.dtype == object:
@@ -91,6 +93,14 @@ def _summary(value: Any) -> str:
     if value.size <= _SHOWN:
         text += " " + np.array2string(value, precision=6, separator=", ").replace("\n", "")
     return text.strip()
+
+
+def _shapes(value: Any) -> str:
+    """Return the shape of an array, or of each of a list, as many as are printed."""
+    if not isinstance(value, list):
+        return str(value.shape)
+    shown = ", ".join(str(part.shape) for part in value[:_SHOWN])
+    return shown + (", ..." if len(value) > _SHOWN else "")
 
 
 def _judge(args: argparse.Namespace, call: Callable[[Any, Any], Any]) -> Any:

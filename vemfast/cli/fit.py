@@ -84,10 +84,7 @@ _ENGINE = (
 
 _STARTS = ("kmeans", "k-means++", "random", "random_from_data")
 _MISSING = ("error", "marginalize")
-_GAUSSIAN = (
-    _option("--covariance-type", str, "shape of the covariances", COVARIANCE_TYPES),
-    _option("--reg-covar", float, "least variance, relative to that of the data"),
-    _option("--missing", str, "what NaN or an empty field is (default: error)", _MISSING),
+_MIXTURE = (
     Option(("--init",), "init_params", str, "how a start is found", _STARTS),
     _option("--equal-weights", bool, "hold all weights equal"),
     _option(
@@ -97,8 +94,30 @@ _GAUSSIAN = (
         ("dirichlet", "dirichlet_process"),
     ),
     _option("--weight-concentration-prior", float, "its concentration"),
+    _option("--missing", str, "what NaN or an empty field is (default: error)", _MISSING),
+)
+_GAUSSIAN = (
+    *_MIXTURE,
+    _option("--covariance-type", str, "shape of the covariances", COVARIANCE_TYPES),
+    _option("--reg-covar", float, "least variance, relative to that of the data"),
     _option("--mean-precision-prior", float, "rows that the prior mean is worth"),
     _option("--degrees-of-freedom-prior", float, "of the prior of the covariances"),
+)
+_BERNOULLI = (
+    *_MIXTURE,
+    _option("--binarize", float, "numbers above this are ones (default: all are 0 or 1)"),
+    _option("--alpha-prior", float, "of the beta prior of each probability: of a one"),
+    _option("--beta-prior", float, "and of a zero"),
+)
+_POISSON = (
+    *_MIXTURE,
+    _option("--shape-prior", float, "of the gamma prior of each rate"),
+    _option("--rate-prior", float, "of the gamma prior of each rate: shape over mean"),
+)
+_CATEGORICAL = (
+    *_MIXTURE,
+    _option("--n-categories", int, "codes of every column (default: as many as it has)"),
+    _option("--concentration-prior", float, "of the Dirichlet prior of each distribution"),
 )
 
 
@@ -122,7 +141,17 @@ class Family:
     options: tuple[Option, ...]
 
 
-FAMILIES = (Family("gmm", "GaussianMixture", "mixture of Gaussians", (_K, *_ENGINE, *_GAUSSIAN)),)
+FAMILIES = (
+    Family("gmm", "GaussianMixture", "mixture of Gaussians", (_K, *_ENGINE, *_GAUSSIAN)),
+    Family("bernoulli", "BernoulliMixture", "mixture of bits", (_K, *_ENGINE, *_BERNOULLI)),
+    Family("poisson", "PoissonMixture", "mixture of counts", (_K, *_ENGINE, *_POISSON)),
+    Family(
+        "categorical",
+        "CategoricalMixture",
+        "mixture of codes (latent classes)",
+        (_K, *_ENGINE, *_CATEGORICAL),
+    ),
+)
 
 
 def configure(parser: Any) -> None:

@@ -105,6 +105,8 @@ def _decode(document: dict[str, Any], tensors: container.Tensors, is_newer: bool
     n_features = fitted.get("n_features_in_")
     if type(n_features) is not int or n_features < 1:
         raise ModelFileError("n_features_in_: missing, or not a positive number")
+    if n_features > sum(tensor.size for tensor in tensors.values()):
+        raise ModelFileError(f"n_features_in_: {n_features}, more than the file has numbers")
     fields = schema.fields(estimator, n_features)
     values: dict[str, Any] = {}
     for key, value in (*tensors.items(), *fitted.items()):
@@ -115,6 +117,8 @@ def _decode(document: dict[str, Any], tensors: container.Tensors, is_newer: bool
         elif not is_newer:
             raise ModelFileError(f"{key}: does not belong to a {document['estimator']}")
     check_fields(fields, values)
+    if schema.agree is not None:
+        schema.agree(values)
     vars(estimator).update(_decode_fitted(schema, fields, values))
     return estimator
 

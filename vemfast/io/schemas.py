@@ -77,11 +77,14 @@ class Schema:
         field of a record, or to the element of a list that has that number.
     records : mapping of str to type
         Attributes that are dataclasses, whose fields are named ``attribute.field``.
+    agree : callable, default=None
+        Raises a ModelFileError unless the values of the fields, each fine by itself, agree.
     """
 
     estimator: type[Any]
     fields: Callable[[Any, int], dict[str, Field]]
     records: Mapping[str, type[Any]] = field(default_factory=dict)
+    agree: Callable[[Mapping[str, Any]], None] | None = None
 
 
 # ---- rules ----------------------------------------------------------------------------------
@@ -255,6 +258,15 @@ def _mixture(estimator: Any, n_features: int) -> dict[str, Field]:
     }
 
 
+def _codes_agree(values: Mapping[str, Any]) -> None:
+    for d, size in enumerate(values["n_categories_"]):
+        shape = values[f"probabilities_.{d}"].shape
+        if shape[1] != size:
+            raise ModelFileError(
+                f"probabilities_.{d}: shape {shape}, but n_categories_ says {size:g} codes"
+            )
+
+
 def _per_feature(
     table: str, rule: Rule, posterior: tuple[str, ...]
 ) -> Callable[[Any, int], dict[str, Field]]:
@@ -292,7 +304,10 @@ SCHEMAS: dict[str, Schema] = {
         {"posterior_": BernoulliDraws},
     ),
     "CategoricalMixture": Schema(
-        CategoricalMixture, _categorical_mixture, {"posterior_": CategoricalDraws}
+        CategoricalMixture,
+        _categorical_mixture,
+        {"posterior_": CategoricalDraws},
+        _codes_agree,
     ),
     "GaussianMixture": Schema(GaussianMixture, _gaussian_mixture, {"posterior_": PosteriorDraws}),
     "PoissonMixture": Schema(

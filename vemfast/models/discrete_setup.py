@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -150,7 +151,7 @@ def _concentrations(given: DiscreteHyperparameters, sizes: Integers, usual: floa
     (name,) = given.names
     if given.a is None:
         return np.full(int(sizes.sum()), usual)
-    if np.ndim(given.a) == 0:
+    if isinstance(given.a, Real):
         columns = [np.full(size, float(given.a)) for size in sizes]
     else:
         columns = [np.asarray(column, dtype=np.float64) for column in given.a]
