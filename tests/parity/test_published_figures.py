@@ -7,7 +7,7 @@ import pytest
 from sklearn.datasets import load_iris
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
-from vemfast import GaussianMixture
+from vemfast import GaussianMixture, PoissonMixture
 
 FAITHFUL = np.loadtxt(
     Path(__file__).parents[1] / "data" / "faithful.csv", delimiter=",", skiprows=1
@@ -81,3 +81,36 @@ def test_a_worse_optimum_would_show():
     worse = GaussianMixture(3, tol=1e-12, max_iter=3000, random_state=0, init_params="random")
     fits = [worse.set_params(random_state=seed).fit(load_iris().data) for seed in range(6)]
     assert min(fit.lower_bound_ for fit in fits) < -180.1855 - 5e-4
+
+
+# ---- earthquakes ----
+
+# Earthquakes in the world of magnitude 7 or more, 1900 to 2006: W. Zucchini, I. L. MacDonald,
+# R. Langrock: Hidden Markov Models for Time Series, 2nd ed., CRC Press, 2016, table 1.1.
+EARTHQUAKES = np.array([
+    13, 14, 8, 10, 16, 26, 32, 27, 18, 32, 36, 24, 22, 23, 22, 18, 25, 21, 21, 14, 8, 11, 14,
+    23, 18, 17, 19, 20, 22, 19, 13, 26, 13, 14, 22, 24, 21, 22, 26, 21, 23, 24, 27, 41, 31, 27,
+    35, 26, 28, 36, 39, 21, 17, 22, 17, 19, 15, 34, 10, 15, 22, 18, 15, 20, 15, 22, 19, 16, 30,
+    27, 29, 23, 20, 16, 21, 21, 25, 16, 18, 15, 18, 14, 10, 15, 8, 15, 6, 11, 8, 7, 18, 16, 13,
+    12, 13, 20, 15, 16, 12, 18, 15, 16, 13, 15, 16, 11, 11,
+], dtype=float)[:, None]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("n_components", "log_likelihood"),
+    [(1, -391.9189), (2, -360.3690), (3, -356.8489), (4, -356.7337)],
+)
+def test_earthquakes(n_components, log_likelihood):
+    # The book's table 1.2 prints -391.9189, -360.3690, -356.8489 and -356.7337.
+    fit = PoissonMixture(n_components, n_init=10, tol=1e-12, max_iter=100_000, random_state=0)
+    fit.fit(EARTHQUAKES)
+    assert fit.lower_bound_ == pytest.approx(log_likelihood, abs=1.5e-4)
+    assert fit.score(EARTHQUAKES) * 107 == pytest.approx(log_likelihood, abs=1.5e-4)
+
+
+def test_earthquakes_estimates():
+    fit = PoissonMixture(3, n_init=10, tol=1e-13, max_iter=100_000, random_state=0)
+    fit.fit(EARTHQUAKES)
+    order = np.argsort(fit.rates_[:, 0])
+    np.testing.assert_allclose(fit.rates_[order, 0], [12.736, 19.785, 31.629], atol=2e-3)
+    np.testing.assert_allclose(fit.weights_[order], [0.277, 0.593, 0.130], atol=1e-3)

@@ -5,12 +5,22 @@ import subprocess
 import sys
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from vemfast import DegenerateWarning, GaussianMixture
+from vemfast import (
+    BernoulliMixture,
+    CategoricalMixture,
+    DegenerateWarning,
+    GaussianMixture,
+    PoissonMixture,
+)
+from vemfast.models.discrete_mixture import DiscreteMixture
+from vemfast.models.gaussian_mixture import GaussianMixture as GaussianModel
 
 TYPES = ("full", "tied", "diag", "spherical", "tied-spherical")
 POINT_RUNGS = ("em", "variational-em", "hard-em")
@@ -36,6 +46,80 @@ def mixture(n_components=3, inference="em", **options):
     return GaussianMixture(
         n_components, inference=inference, **({"random_state": 0} | draws | options)
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """One estimator, its model, and data like those above."""
+
+    name: str
+    estimator: type
+    model: type
+    attribute: str  # what tells its components apart, beside the weights
+    X: np.ndarray
+    near: np.ndarray
+
+    def mixture(self, n_components=3, inference="em", **options):
+        """Return an estimator with a fixed seed; Gibbs with few draws."""
+        draws = FEW_DRAWS if inference == "gibbs" else {}
+        return self.estimator(
+            n_components, inference=inference, **({"random_state": 0} | draws | options)
+        )
+
+    def shown(self, estimator):
+        """Return means, probabilities or rates as one array."""
+        value = getattr(estimator, self.attribute)
+        return np.concatenate(value, axis=1) if isinstance(value, list) else value
+
+    def start(self) -> dict[str, Any]:
+        """Return options by which a fit starts from components that differ."""
+        rows = self.X[:3]
+        if self.name == "gaussian":
+            return {"means_init": rows * 0.5}
+        rows = np.unique(self.X, axis=0)
+        rows = rows[[0, len(rows) // 2, -1]]
+        noise = np.random.default_rng(1)  # so that no row is as near to two of them
+        if self.name == "categorical":
+            sizes = (self.X.max(axis=0) + 1).astype(int)
+            value = [
+                0.5 * np.eye(m)[rows[:, d].astype(int)] + 0.5 * noise.dirichlet(np.full(m, 9.0), 3)
+                for d, m in enumerate(sizes)
+            ]
+        else:
+            value = 0.5 * rows + noise.uniform(0.2, 0.3, rows.shape)
+        return {f"{self.attribute}init": value}
+
+
+def _groups(kind, apart, n=150, n_features=8):
+    """Return rows of bits, counts or codes in three groups, far apart or hardly so."""
+    own = np.random.default_rng(23)
+    group = own.permutation(np.repeat(np.arange(3), n // 3))
+    pattern = (np.arange(n_features) + 1)[:, None] % 3 == np.arange(3)
+    if kind == "bernoulli":
+        p = np.where(pattern, *((0.97, 0.03) if apart else (0.6, 0.3)))
+        return (own.random((n, n_features)) < p.T[group]).astype(float)
+    if kind == "poisson":
+        rates = np.where(pattern, *((30.0, 2.0) if apart else (4.0, 2.5)))
+        return own.poisson(rates.T[group]).astype(float)
+    sure = (own.random((n, n_features)) < (0.94 if apart else 0.5)).astype(int)
+    shift = np.arange(n_features) % 3
+    return np.where(sure, (group[:, None] + shift) % 3, own.integers(0, 3, sure.shape)).astype(
+        float
+    )
+
+
+_ESTIMATORS = {
+    "bernoulli": (BernoulliMixture, "probabilities_"),
+    "poisson": (PoissonMixture, "rates_"),
+    "categorical": (CategoricalMixture, "probabilities_"),
+}
+KINDS = {
+    "gaussian": Kind("gaussian", GaussianMixture, GaussianModel, "means_", X, NEAR),
+    **{
+        name: Kind(name, own, DiscreteMixture, shown, _groups(name, True), _groups(name, False))
+        for name, (own, shown) in _ESTIMATORS.items()
+    },
+}
 
 
 def fixed_length(inference, n_iter=8):

@@ -2,6 +2,7 @@
 
 import tracemalloc
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,8 @@ import scipy.sparse
 from reliability.helpers import (
     DETERMINISTIC,
     FITTED,
+    KINDS,
     METHODS,
-    NEAR,
     RUNGS,
     SCHEDULES,
     TYPES,
@@ -29,16 +30,25 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from vemfast import DegenerateWarning, NumericalError
 from vemfast.data import RowBlock
 from vemfast.models.base import Step
-from vemfast.models.gaussian_mixture import GaussianMixture as Model
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request):
+    return KINDS[request.param]
+
+
+@pytest.fixture(scope="module", params=[name for name in KINDS if name != "gaussian"])
+def discrete_kind(request):
+    return KINDS[request.param]
 
 
 @pytest.fixture(scope="module")
-def fit3():
-    return mixture(3).fit(X)
+def fit3(kind):
+    return kind.mixture(3).fit(kind.X)
 
 
-def with_value(value, dtype=np.float64, row=17, column=3):
-    rows = X.astype(dtype)
+def with_value(kind, value, dtype=np.float64, row=17, column=3):
+    rows = kind.X.astype(dtype)
     rows[row, column] = value
     return rows
 
@@ -60,64 +70,64 @@ AS = {
 @pytest.mark.parametrize(
     ("value", "said"), [(np.nan, "NaN"), (np.inf, "infinity"), (-np.inf, "infinity")]
 )
-def test_C1_what_is_not_finite_is_named_with_row_and_column(fit3, form, dtype, value, said):
-    rows = AS[form](with_value(value, dtype))
+def test_C1_what_is_not_finite_is_named_with_row_and_column(kind, fit3, form, dtype, value, said):
+    rows = AS[form](with_value(kind, value, dtype))
     message = rf"X contains {said}.* at row 17, column 3; drop or impute such rows"
     with pytest.raises(ValueError, match=message):
-        mixture(3).fit(rows)
+        kind.mixture(3).fit(rows)
     with quiet(UserWarning):  # scikit-learn's, of a frame's feature names
         for method in METHODS:
             with pytest.raises(ValueError, match=message):
                 getattr(fit3, method)(rows)
 
 
-def test_C1_the_first_of_several_is_named():
-    rows = with_value(np.nan)
+def test_C1_the_first_of_several_is_named(kind):
+    rows = with_value(kind, np.nan)
     rows[12, 2] = np.inf
     with pytest.raises(ValueError, match=r"infinity \(inf\) at row 12, column 2"):
-        mixture(3).fit(rows)
+        kind.mixture(3).fit(rows)
 
 
-def test_C1_a_missing_value_of_pandas_is_nan():
-    frame = pd.DataFrame(X).astype("Float64")
+def test_C1_a_missing_value_of_pandas_is_nan(kind):
+    frame = pd.DataFrame(kind.X).astype("Float64")
     frame.iloc[17, 3] = pd.NA
     with pytest.raises(ValueError, match="X contains NaN at row 17, column 3"):
-        mixture(3).fit(frame)
+        kind.mixture(3).fit(frame)
 
 
-def test_C1_none_among_objects_is_nan():
+def test_C1_none_among_objects_is_nan(kind):
     with pytest.raises(ValueError, match="X contains NaN at row 17, column 3"):
-        mixture(3).fit(with_value(None, object))
+        kind.mixture(3).fit(with_value(kind, None, object))
 
 
 # ---- C2, C3: shapes ----
 
 
-def test_C2_no_rows():
+def test_C2_no_rows(kind):
     with pytest.raises(ValueError, match=r"Found array with 0 sample\(s\) \(shape=\(0, 3\)\)"):
-        mixture(1).fit(np.empty((0, 3)))
+        kind.mixture(1).fit(np.empty((0, 3)))
 
 
-def test_C2_no_features():
+def test_C2_no_features(kind):
     with pytest.raises(ValueError, match=r"Found array with 0 feature\(s\) \(shape=\(3, 0\)\)"):
-        mixture(1).fit(np.empty((3, 0)))
+        kind.mixture(1).fit(np.empty((3, 0)))
 
 
 def test_C2_no_rows_to_predict(fit3):
     with pytest.raises(ValueError, match=r"0 sample\(s\)"):
-        fit3.predict(np.empty((0, 4)))
+        fit3.predict(np.empty((0, fit3.n_features_in_)))
 
 
 @pytest.mark.parametrize("method", ["fit", *METHODS])
-def test_C3_one_dimension_comes_with_a_reshape_hint(fit3, method):
-    estimator = mixture(3) if method == "fit" else fit3
+def test_C3_one_dimension_comes_with_a_reshape_hint(kind, fit3, method):
+    estimator = kind.mixture(3) if method == "fit" else fit3
     with pytest.raises(ValueError, match=r"Reshape your data .*array\.reshape\(-1, 1\)"):
-        getattr(estimator, method)(X[:, 0])
+        getattr(estimator, method)(kind.X[:, 0])
 
 
-def test_C3_three_dimensions():
+def test_C3_three_dimensions(kind):
     with pytest.raises(ValueError, match="Found array with dim 3, while dim <= 2 is required"):
-        mixture(3).fit(X[None])
+        kind.mixture(3).fit(kind.X[None])
 
 
 # ---- C4: what is not real numbers ----
@@ -216,11 +226,11 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_C6_the_layout_does_not_matter(layout, dtype):
-    plain = X.astype(dtype)
+def test_C6_the_layout_does_not_matter(kind, layout, dtype):
+    plain = kind.X.astype(dtype)
     rows = LAYOUTS[layout](plain)
-    weights = np.linspace(0.5, 2, len(X))
-    a, b = mixture(3).fit(plain, sample_weight=weights), mixture(3)
+    weights = np.linspace(0.5, 2, len(kind.X))
+    a, b = kind.mixture(3).fit(plain, sample_weight=weights), kind.mixture(3)
     b.fit(rows, sample_weight=LAYOUTS[layout](weights[:, None])[:, 0])
     assert same_bits(a, b)
     for method in METHODS:
@@ -258,60 +268,189 @@ def test_C7_sparse_rows_are_refused_with_the_way_out(make):
         mixture(3).fit(make(X))
 
 
+def unsorted(rows):
+    out = rows.copy()
+    for first, last in pairwise(out.indptr):
+        out.indices[first:last] = out.indices[first:last][::-1].copy()
+        out.data[first:last] = out.data[first:last][::-1].copy()
+    out.has_sorted_indices = False
+    return out
+
+
+def with_duplicates(rows):
+    """Return the rows with each count stored as itself less one, and one; zeros are stored, too."""
+    whole = rows.tocoo()
+    both = np.concatenate([whole.data - 1, np.ones_like(whole.data)])
+    row, column = (np.tile(of, 2) for of in whole.coords)
+    order = np.argsort(row, kind="stable")
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=rows.shape[0]))])
+    return scipy.sparse.csr_array((both[order], column[order], indptr), shape=rows.shape)
+
+
+def wide_indices(rows):
+    out = rows.copy()
+    out.indices, out.indptr = out.indices.astype(np.int64), out.indptr.astype(np.int64)
+    return out
+
+
+FORMS = {
+    "csr": scipy.sparse.csr_array,
+    "csr matrix": scipy.sparse.csr_matrix,
+    "csc": scipy.sparse.csc_array,
+    "coo": scipy.sparse.coo_array,
+    "lil": scipy.sparse.lil_array,
+    "wide indices": wide_indices,
+    "unsorted": unsorted,
+    "duplicates and zeros": with_duplicates,
+    "integers": lambda rows: rows.astype(np.int32),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", ["bernoulli", "poisson"])
+def test_C7_the_form_of_sparse_rows_does_not_matter(name, form):
+    kind = KINDS[name]
+    plain = scipy.sparse.csr_array(kind.X)
+    rows = FORMS[form](plain)
+    before = rows.copy()
+    a, b = kind.mixture(3).fit(plain), kind.mixture(3).fit(rows)
+    assert same_bits(a, b)
+    for method in METHODS:
+        assert same_bits(getattr(a, method)(plain), getattr(b, method)(rows))
+    assert (rows != before).nnz == 0
+    if form == "duplicates and zeros":
+        assert rows.nnz == before.nnz == 2 * plain.nnz
+
+
+@pytest.mark.parametrize("name", ["bernoulli", "poisson"])
+def test_C7_sparse_rows_that_are_damaged_are_refused(name):
+    kind = KINDS[name]
+    rows = scipy.sparse.csr_array(kind.X)
+    n_features = rows.shape[1]
+    outside = rows.copy()
+    outside.indices[5] = n_features
+    with pytest.raises(ValueError, match=rf"indices must be < {n_features}"):
+        kind.mixture(3).fit(outside)
+    falling = rows.copy()
+    falling.indptr[4] = falling.indptr[6]
+    with pytest.raises(ValueError, match=r"indptr.*decreas"):
+        kind.mixture(3).fit(falling)
+    bad = rows.copy().astype(float)
+    bad.data[7] = 0.5
+    with pytest.raises(ValueError, match=r"X contains 0.5 at row \d+, column \d+, where"):
+        kind.mixture(3).fit(bad)
+    bad.data[7] = np.nan
+    with pytest.raises(ValueError, match=r"X contains NaN at row \d+, column \d+"):
+        kind.mixture(3).fit(bad)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("bernoulli", 2, "X contains 2 at row 17, column 3, where BernoulliMixture takes 0 and 1"),
+        ("bernoulli", 0.5, "X contains 0.5 at row 17, column 3.*say binarize"),
+        ("poisson", 0.5, "X contains 0.5 at row 17, column 3, where PoissonMixture takes whole"),
+        (
+            "poisson",
+            -1,
+            "Negative values in data passed to PoissonMixture: X contains -1 at row",
+        ),
+        ("poisson", 1e17, r"X contains 1e\+17 at row 17, column 3, above 2\*\*53"),
+        (
+            "categorical",
+            1.5,
+            "X contains 1.5 at row 17, column 3, where CategoricalMixture takes",
+        ),
+        ("categorical", -1, "Negative values .*X contains -1 at row 17, column 3; codes are >= 0"),
+        ("categorical", 2e9, r"X contains code 2000000000 in column 3: codes count from 0 without"),
+    ],
+)
+def test_C4_a_number_that_is_not_of_the_family_is_named(name, value, message):
+    kind = KINDS[name]
+    with pytest.raises(ValueError, match=message):
+        kind.mixture(3).fit(with_value(kind, value))
+    with pytest.raises(ValueError, match=r"at row 17, column 3|in column 3"):
+        kind.mixture(3).fit(kind.X).predict(with_value(kind, value))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.int8, np.uint64, np.int32, bool, np.longdouble])
+def test_C5_bits_counts_and_codes_of_any_type(discrete_kind, dtype):
+    kind = discrete_kind
+    rows = (kind.X > 0) if dtype is bool else kind.X.astype(dtype)
+    a = quiet_fit(kind.mixture(2), rows)
+    b = quiet_fit(kind.mixture(2), rows.astype(np.float64))
+    assert same_bits(a, b)
+    assert same_bits(a.score_samples(rows), b.score_samples(rows.astype(np.float64)))
+
+
+@pytest.mark.parametrize("inference", RUNGS)
+def test_C13_fewer_distinct_rows_of_bits_counts_or_codes(discrete_kind, inference):
+    rows = np.repeat(np.unique(discrete_kind.X, axis=0)[[0, -1]], 9, axis=0)
+    estimator = discrete_kind.mixture(4, inference)
+    messages = degenerate_messages(estimator, rows)
+    assert any("X has only 2 distinct rows, fewer than n_components=4" in m for m in messages)
+    assert np.isfinite(discrete_kind.shown(estimator)).all()
+    assert not np.isnan(estimator.score_samples(rows)).any()
+
+
 # ---- C8, C9: use ----
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_C8_another_number_of_features_names_both(fit3, method):
-    with pytest.raises(ValueError, match="X has 3 features, but GaussianMixture is expecting 4"):
-        getattr(fit3, method)(X[:, :3])
+def test_C8_another_number_of_features_names_both(kind, fit3, method):
+    name, n_features = kind.estimator.__name__, kind.X.shape[1]
+    message = f"X has 3 features, but {name} is expecting {n_features}"
+    with pytest.raises(ValueError, match=message):
+        getattr(fit3, method)(kind.X[:, :3])
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_C9_before_fit(method):
-    with pytest.raises(NotFittedError, match="This GaussianMixture instance is not fitted yet"):
-        getattr(mixture(3), method)(X)
+def test_C9_before_fit(kind, method):
+    message = f"This {kind.estimator.__name__} instance is not fitted yet"
+    with pytest.raises(NotFittedError, match=message):
+        getattr(kind.mixture(3), method)(kind.X)
 
 
 @pytest.mark.parametrize("method", ["sample", "to_arviz"])
-def test_C9_before_fit_without_rows(method):
+def test_C9_before_fit_without_rows(kind, method):
     with pytest.raises(NotFittedError, match="is not fitted yet"):
-        getattr(mixture(3), method)()
+        getattr(kind.mixture(3), method)()
 
 
-def test_C9_saving_before_fit(tmp_path):
+def test_C9_saving_before_fit(kind, tmp_path):
     with pytest.raises(NotFittedError, match="is not fitted yet"):
-        mixture(3).save(tmp_path / "model")
+        kind.mixture(3).save(tmp_path / "model")
 
 
 # ---- C10, C11: parameters ----
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, 2.0, "3", None, np.True_])
-def test_C10_n_components(value):
-    message = r"'n_components' parameter of GaussianMixture must be an int in the range \[1, inf\)"
+def test_C10_n_components(kind, value):
+    name = kind.estimator.__name__
+    message = rf"'n_components' parameter of {name} must be an int in the range \[1, inf\)"
     with pytest.raises(ValueError, match=message) as caught:
-        mixture(value).fit(X)
+        kind.mixture(value).fit(kind.X)
     assert isinstance(caught.value, TypeError)
     assert repr(value) in str(caught.value)
 
 
-def test_C10_true_is_not_one():
+def test_C10_true_is_not_one(kind):
     with pytest.raises(
         ValueError, match=r"'n_components' parameter .* must be a number, not a bool"
     ):
-        mixture(True).fit(X)
+        kind.mixture(True).fit(kind.X)
 
 
 @pytest.mark.parametrize("inference", ["em", "gibbs"])
-def test_C10_numpy_integers_are_integers(inference):
+def test_C10_numpy_integers_are_integers(kind, inference):
     options = {"n_burn": 100, "n_draws": 2, "thin": 64}
     if inference == "em":
         options = {"batch_size": 50, "max_iter": 120}
     schedule = {"schedule": "memoized"} if inference == "em" else {}
     small = {name: np.int8(value) for name, value in options.items()}
-    a = quiet_fit(mixture(np.int8(3), inference, **small, **schedule), X)
-    b = quiet_fit(mixture(3, inference, **options, **schedule), X)
+    a = quiet_fit(kind.mixture(np.int8(3), inference, **small, **schedule), kind.X)
+    b = quiet_fit(kind.mixture(3, inference, **options, **schedule), kind.X)
     assert same_bits(a, b)
 
 
@@ -347,34 +486,36 @@ def test_C11_a_bad_parameter_is_named_with_its_value(name, value, message):
         mixture(3, **{name: value}).fit(X)
 
 
-def test_C11_a_callback_that_cannot_be_called():
+def test_C11_a_callback_that_cannot_be_called(kind):
     with pytest.raises(TypeError, match=r"callbacks\[1\] is not callable: 'print'"):
-        mixture(3, callbacks=[print, "print"]).fit(X)
+        kind.mixture(3, callbacks=[print, "print"]).fit(kind.X)
 
 
-def test_C11_zero_jobs():
+def test_C11_zero_jobs(kind):
     with pytest.raises(ValueError, match="n_jobs=0 has no meaning; use None, a positive number"):
-        mixture(3, n_jobs=0).fit(X)
+        kind.mixture(3, n_jobs=0).fit(kind.X)
 
 
 BAD = {
-    "rows": lambda e: e.fit(with_value(np.nan)),
-    "weights": lambda e: e.fit(X, sample_weight=-np.ones(len(X))),
-    "size": lambda e: e.set_params(n_components=len(X) + 1).fit(X),
-    "parameter": lambda e: e.set_params(tol=-1.0).fit(X),
-    "start": lambda e: e.set_params(means_init=np.zeros((2, 2))).fit(X),
-    "prior": lambda e: e.set_params(weight_concentration_prior=0.5).fit(X),
-    "combination": lambda e: e.set_params(n_batches=3).fit(X),
-    "callback": lambda e: e.set_params(callbacks=[None]).fit(X),
+    "rows": lambda kind, e: e.fit(with_value(kind, np.nan)),
+    "weights": lambda kind, e: e.fit(kind.X, sample_weight=-np.ones(len(kind.X))),
+    "size": lambda kind, e: e.set_params(n_components=len(kind.X) + 1).fit(kind.X),
+    "parameter": lambda kind, e: e.set_params(tol=-1.0).fit(kind.X),
+    "start": lambda kind, e: e.set_params(**{f"{kind.attribute}init": np.zeros((2, 2))}).fit(
+        kind.X
+    ),
+    "prior": lambda kind, e: e.set_params(weight_concentration_prior=0.5).fit(kind.X),
+    "combination": lambda kind, e: e.set_params(n_batches=3).fit(kind.X),
+    "callback": lambda kind, e: e.set_params(callbacks=[None]).fit(kind.X),
 }
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_C11_a_fit_that_is_refused_leaves_the_last_one(what):
-    estimator = mixture(3).fit(X)
+def test_C11_a_fit_that_is_refused_leaves_the_last_one(kind, what):
+    estimator = kind.mixture(3).fit(kind.X)
     before = dict(fitted(estimator))
     with pytest.raises((ValueError, TypeError)):
-        BAD[what](estimator)
+        BAD[what](kind, estimator)
     assert fitted(estimator).keys() == before.keys()
     assert all(fitted(estimator)[name] is before[name] for name in before)
 
@@ -383,15 +524,15 @@ def test_C11_a_fit_that_is_refused_leaves_the_last_one(what):
 
 
 @pytest.mark.parametrize("inference", RUNGS)
-def test_C12_more_components_than_rows_names_both(inference):
+def test_C12_more_components_than_rows_names_both(kind, inference):
     message = "n_components=5 needs at least as many rows, but X has n_samples=3"
     with pytest.raises(ValueError, match=message):
-        mixture(5, inference).fit(X[:3])
+        kind.mixture(5, inference).fit(kind.X[:3])
 
 
-def test_C12_rows_without_weight_do_not_count():
+def test_C12_rows_without_weight_do_not_count(kind):
     with pytest.raises(ValueError, match="X has n_samples=2 of positive weight"):
-        mixture(3).fit(X[:5], sample_weight=[1, 0, 0, 2, 0])
+        kind.mixture(3).fit(kind.X[:5], sample_weight=[1, 0, 0, 2, 0])
 
 
 @pytest.mark.parametrize("covariance_type", TYPES)
@@ -433,20 +574,21 @@ def test_C13_minus_zero_is_zero_and_rows_without_weight_do_not_count():
         (np.full(150, 1e-310), ValueError, "weights count rows, so rescale them"),
     ],
 )
-def test_C14_bad_weights(fit3, method, weights, error, message):
-    estimator = mixture(3) if method == "fit" else fit3
+def test_C14_bad_weights(kind, fit3, method, weights, error, message):
+    estimator = kind.mixture(3) if method == "fit" else fit3
     with pytest.raises(error, match=message):
-        getattr(estimator, method)(X, sample_weight=weights)
+        getattr(estimator, method)(kind.X, sample_weight=weights)
 
 
-def test_C14_weights_that_float32_cannot_hold():
+def test_C14_weights_that_float32_cannot_hold(kind):
     with pytest.raises(ValueError, match=r"out of range.*float32 rows take 1e-30 to 1e[+]30"):
-        mixture(3).fit(X.astype(np.float32), sample_weight=np.full(150, 1e-40))
+        kind.mixture(3).fit(kind.X.astype(np.float32), sample_weight=np.full(150, 1e-40))
 
 
-def test_C14_one_number_is_the_weight_of_every_row():
+def test_C14_one_number_is_the_weight_of_every_row(kind):
     assert same_bits(
-        mixture(3).fit(X, sample_weight=2), mixture(3).fit(X, sample_weight=np.full(150, 2.0))
+        kind.mixture(3).fit(kind.X, sample_weight=2),
+        kind.mixture(3).fit(kind.X, sample_weight=np.full(150, 2.0)),
     )
 
 
@@ -476,6 +618,50 @@ def test_C14_a_row_of_weight_zero_is_no_row(inference, covariance_type):
     assert a.score(rows, sample_weight=weights) == pytest.approx(
         b.score(rows[kept], sample_weight=weights[kept]), rel=1e-12
     )
+
+
+def nearly(kind, a, b, rtol=1e-12):
+    """Assert that two fits of a kind agree."""
+    for x, y in (
+        (a.weights_, b.weights_),
+        (kind.shown(a), kind.shown(b)),
+        (a.lower_bounds_, b.lower_bounds_),
+    ):
+        np.testing.assert_allclose(x, y, rtol=0, atol=rtol * np.abs(y).max())
+
+
+@pytest.mark.parametrize("inference", DETERMINISTIC)
+def test_C14_weights_of_bits_counts_and_codes_are_numbers_of_rows(discrete_kind, inference):
+    kind, options = discrete_kind, {**discrete_kind.start(), "tol": 0.0, "max_iter": 8}
+    weights = np.random.default_rng(5).integers(0, 4, 150).astype(float)
+    weights[:3] = 1.0
+    rows = kind.X.copy()
+    rows[weights == 0] = rows[weights == 0].max() if kind.name == "bernoulli" else 0.0
+    a = quiet_fit(kind.mixture(3, inference, **options), rows, sample_weight=weights)
+    repeated = np.repeat(rows, weights.astype(int), axis=0)
+    b = quiet_fit(kind.mixture(3, inference, **options), repeated)
+    nearly(kind, a, b)
+    kept = weights > 0
+    c = quiet_fit(kind.mixture(3, inference, **options), rows[kept], sample_weight=weights[kept])
+    nearly(kind, a, c)
+    assert a.score(rows, sample_weight=weights) == pytest.approx(b.score(repeated), rel=1e-12)
+
+
+@pytest.mark.parametrize("init_params", ["kmeans", "k-means++", "random_from_data"])
+@pytest.mark.parametrize("n", [150, 60_000])
+def test_C14_a_start_of_bits_counts_or_codes_sees_no_row_of_weight_zero(
+    discrete_kind, init_params, n
+):
+    kind = discrete_kind
+    rows = np.resize(np.random.default_rng(0).permutation(kind.near), (n, kind.near.shape[1]))
+    weights = np.where(np.random.default_rng(4).random(n) < 0.997, 0.0, 1.0)
+    weights[:20] = 1.0
+    options = {"init_params": init_params, "tol": 0.0, "max_iter": 2}
+    if kind.name == "categorical":
+        options["n_categories"] = 3
+    a = quiet_fit(kind.mixture(3, **options), rows, sample_weight=weights)
+    b = quiet_fit(kind.mixture(3, **options), rows[weights > 0], sample_weight=weights[weights > 0])
+    nearly(kind, a, b, 1e-10)
 
 
 @pytest.mark.parametrize("init_params", ["kmeans", "k-means++", "random_from_data"])
@@ -615,10 +801,10 @@ with quiet():
     assert "'fit']" in result.stdout
 
 
-def test_C16_want_of_memory_between_iterations_leaves_the_last_fit(monkeypatch):
-    estimator = mixture(3).fit(X)
+def test_C16_want_of_memory_between_iterations_leaves_the_last_fit(kind, monkeypatch):
+    estimator = kind.mixture(3).fit(kind.X)
     before = dict(fitted(estimator))
-    update = Model.update
+    update = kind.model.update
     calls = []
 
     def starved(self, params, stats, step):
@@ -627,9 +813,9 @@ def test_C16_want_of_memory_between_iterations_leaves_the_last_fit(monkeypatch):
             raise MemoryError("no room for 8 bytes")
         return update(self, params, stats, step)
 
-    monkeypatch.setattr(Model, "update", starved)
+    monkeypatch.setattr(kind.model, "update", starved)
     with pytest.raises(MemoryError, match="no room for 8 bytes"):
-        estimator.set_params(tol=0.0).fit(X[::-1])
+        estimator.set_params(tol=0.0).fit(kind.X[::-1])
     assert max(calls) == 3
     assert fitted(estimator) == before
 
@@ -643,38 +829,38 @@ class StopHereError(Exception):
 
 @pytest.mark.parametrize("error", [StopHereError, MemoryError, KeyboardInterrupt, NumericalError])
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_C17_a_callback_raises(schedule, error):
+def test_C17_a_callback_raises(kind, schedule, error):
     def callback(*, iteration, objective, elapsed):
         if iteration == 3:
             raise error("enough")
 
-    estimator = mixture(3, schedule=schedule, callbacks=callback)
+    estimator = kind.mixture(3, schedule=schedule, callbacks=callback)
     if schedule != "minibatch":
         estimator.set_params(tol=0.0)
     with pytest.raises(error, match="enough"):
-        estimator.fit(NEAR)
+        estimator.fit(kind.near)
     assert estimator.n_iter_ == 3
     assert estimator.converged_ is False
     assert estimator.stop_reason_ == ("interrupted" if error is KeyboardInterrupt else "callback")
     options = {} if schedule == "minibatch" else {"tol": 0.0}
-    whole = quiet_fit(mixture(3, schedule=schedule, max_iter=3, **options), NEAR)
-    assert same_bits(estimator.means_, whole.means_)
+    whole = quiet_fit(kind.mixture(3, schedule=schedule, max_iter=3, **options), kind.near)
+    assert same_bits(kind.shown(estimator), kind.shown(whole))
     assert estimator.lower_bounds_ == whole.lower_bounds_
     if schedule == "batch":  # the parameters are those of the last objective
-        assert estimator.score(NEAR) * 150 == pytest.approx(estimator.lower_bound_, rel=1e-12)
+        assert estimator.score(kind.near) * 150 == pytest.approx(estimator.lower_bound_, rel=1e-12)
 
 
-def test_C17_a_callback_raises_at_once_and_the_start_is_kept():
+def test_C17_a_callback_raises_at_once_and_the_start_is_kept(kind):
     def callback(**_):
         raise StopHereError
 
-    estimator = mixture(3, callbacks=callback)
+    estimator = kind.mixture(3, callbacks=callback)
     with pytest.raises(StopHereError):
-        estimator.fit(X)
+        estimator.fit(kind.X)
     assert (estimator.n_iter_, len(estimator.lower_bounds_)) == (0, 1)
 
 
-def test_C17_a_callback_raises_in_the_second_of_two_starts():
+def test_C17_a_callback_raises_in_the_second_of_two_starts(kind):
     seen = []
 
     def callback(*, iteration, objective, elapsed):
@@ -682,62 +868,63 @@ def test_C17_a_callback_raises_in_the_second_of_two_starts():
         if seen.count(0) == 2 and iteration == 1:
             raise StopHereError
 
-    estimator = mixture(3, n_init=2, callbacks=callback, n_jobs=1)
+    estimator = kind.mixture(3, n_init=2, callbacks=callback, n_jobs=1)
     with pytest.raises(StopHereError):
-        estimator.fit(X)
-    assert same_bits(estimator.means_, mixture(3).fit(X).means_)  # the first start ran to its end
+        estimator.fit(kind.X)
+    first = kind.mixture(3).fit(kind.X)  # which ran to its end
+    assert same_bits(kind.shown(estimator), kind.shown(first))
 
 
-def falling_at(iteration, monkeypatch, drop=1.0):
-    term = Model.global_term
+def falling_at(kind, iteration, monkeypatch, drop=1.0):
+    term = kind.model.global_term
     calls = []
 
     def fallen(self, params):
         calls.append(None)
         return term(self, params) - (drop if len(calls) == iteration + 1 else 0.0)
 
-    monkeypatch.setattr(Model, "global_term", fallen)
+    monkeypatch.setattr(kind.model, "global_term", fallen)
     return calls
 
 
-def test_C18_a_fall_stops_restores_and_is_never_converged(monkeypatch):
-    good = quiet_fit(mixture(3, tol=0.0, max_iter=3), NEAR)
-    calls = falling_at(4, monkeypatch, drop=1e3)
-    estimator = mixture(3, tol=0.0)
+def test_C18_a_fall_stops_restores_and_is_never_converged(kind, monkeypatch):
+    good = quiet_fit(kind.mixture(3, tol=0.0, max_iter=3), kind.near)
+    calls = falling_at(kind, 4, monkeypatch, drop=1e3)
+    estimator = kind.mixture(3, tol=0.0)
     with pytest.raises(NumericalError, match=r"the objective fell at iteration 4, from -\d+") as e:
-        estimator.fit(NEAR)
+        estimator.fit(kind.near)
     assert len(calls) == 5
     assert (estimator.stop_reason_, estimator.converged_) == ("numerical", False)
     assert estimator.n_iter_ == 3
-    assert same_bits(estimator.means_, good.means_)
+    assert same_bits(kind.shown(estimator), kind.shown(good))
     assert estimator.lower_bounds_ == good.lower_bounds_
     assert "rounding explains" in str(e.value)
 
 
-def test_C18_a_fall_that_the_tolerance_would_take_for_convergence(monkeypatch):
-    falling_at(1, monkeypatch, drop=1e3)
+def test_C18_a_fall_that_the_tolerance_would_take_for_convergence(kind, monkeypatch):
+    falling_at(kind, 1, monkeypatch, drop=1e3)
     with pytest.raises(NumericalError, match="fell at iteration 1"):
-        mixture(3, tol=1e3).fit(X)
+        kind.mixture(3, tol=1e3).fit(kind.X)
 
 
 @pytest.mark.parametrize(("dtype", "tau"), [(np.float64, 1e-9), (np.float32, 2e-6)])
-def test_C18_only_rounding_is_forgiven(monkeypatch, dtype, tau):
-    rows = X.astype(dtype)
-    scale = abs(quiet_fit(mixture(3, tol=0.0, max_iter=60), rows).lower_bound_)
-    falling_at(60, monkeypatch, drop=0.5 * tau * scale)
-    assert quiet_fit(mixture(3, tol=0.0, max_iter=60), rows).n_iter_ == 60
+def test_C18_only_rounding_is_forgiven(kind, monkeypatch, dtype, tau):
+    rows = kind.X.astype(dtype)
+    scale = abs(quiet_fit(kind.mixture(3, tol=0.0, max_iter=60), rows).lower_bound_)
+    falling_at(kind, 60, monkeypatch, drop=0.5 * tau * scale)
+    assert quiet_fit(kind.mixture(3, tol=0.0, max_iter=60), rows).n_iter_ == 60
     monkeypatch.undo()
-    falling_at(60, monkeypatch, drop=3 * tau * scale)
+    falling_at(kind, 60, monkeypatch, drop=3 * tau * scale)
     with pytest.raises(NumericalError, match="fell at iteration 60") as caught:
-        mixture(3, tol=0.0, max_iter=60).fit(rows)
+        kind.mixture(3, tol=0.0, max_iter=60).fit(rows)
     assert ("float64 rows would round less" in str(caught.value)) == (dtype is np.float32)
 
 
-def test_C18_what_is_not_a_number_is_not_an_objective(monkeypatch):
-    falling_at(2, monkeypatch, drop=np.nan)
-    estimator = mixture(3, tol=0.0)
+def test_C18_what_is_not_a_number_is_not_an_objective(kind, monkeypatch):
+    falling_at(kind, 2, monkeypatch, drop=np.nan)
+    estimator = kind.mixture(3, tol=0.0)
     with pytest.raises(NumericalError, match="the objective is nan at iteration 2"):
-        estimator.fit(X)
+        estimator.fit(kind.X)
     assert estimator.n_iter_ == 1
     assert np.isfinite(estimator.lower_bound_)
 
@@ -751,40 +938,40 @@ def test_C18_what_is_not_a_number_is_not_an_objective(monkeypatch):
     [7, np.int64(7), lambda: np.random.RandomState(7), lambda: np.random.default_rng(7)],
     ids=["int", "numpy int", "RandomState", "Generator"],
 )
-def test_C19_equal_states_give_equal_fits(inference, state):
+def test_C19_equal_states_give_equal_fits(kind, inference, state):
     def make():
         return state() if callable(state) else state
 
-    a = quiet_fit(mixture(3, inference, random_state=make(), init_params="random"), X)
-    b = quiet_fit(mixture(3, inference, random_state=make(), init_params="random"), X)
+    a = quiet_fit(kind.mixture(3, inference, random_state=make(), init_params="random"), kind.X)
+    b = quiet_fit(kind.mixture(3, inference, random_state=make(), init_params="random"), kind.X)
     assert same_bits(a, b)
-    other = quiet_fit(mixture(3, inference, random_state=8, init_params="random"), X)
-    assert not same_bits(a.means_, other.means_)
+    other = quiet_fit(kind.mixture(3, inference, random_state=8, init_params="random"), kind.X)
+    assert not same_bits(a.lower_bounds_, other.lower_bounds_)
 
 
-def test_C19_a_generator_is_advanced_and_an_int_is_not():
+def test_C19_a_generator_is_advanced_and_an_int_is_not(kind):
     generator = np.random.default_rng(7)
-    estimator = mixture(3, random_state=generator, init_params="random", max_iter=2)
-    first, second = (quiet_fit(estimator, X).means_ for _ in range(2))
+    estimator = kind.mixture(3, random_state=generator, init_params="random", max_iter=2)
+    first, second = (kind.shown(quiet_fit(estimator, kind.X)) for _ in range(2))
     assert not same_bits(first, second)
     estimator.set_params(random_state=7)
-    first, second = (quiet_fit(estimator, X).means_ for _ in range(2))
+    first, second = (kind.shown(quiet_fit(estimator, kind.X)) for _ in range(2))
     assert same_bits(first, second)
 
 
-def test_C19_none_draws_anew_and_leaves_the_global_state():
+def test_C19_none_draws_anew_and_leaves_the_global_state(kind):
     np.random.seed(0)  # noqa: NPY002
     before = np.random.get_state()[1].copy()  # noqa: NPY002
-    estimator = mixture(3, random_state=None, init_params="random", max_iter=2)
-    first, second = (quiet_fit(estimator, X).means_ for _ in range(2))
+    estimator = kind.mixture(3, random_state=None, init_params="random", max_iter=2)
+    first, second = (kind.shown(quiet_fit(estimator, kind.X)) for _ in range(2))
     assert not same_bits(first, second)
     assert np.array_equal(np.random.get_state()[1], before)  # noqa: NPY002
 
 
-def test_C20_not_converged_is_warned_of_once():
+def test_C20_not_converged_is_warned_of_once(kind):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        mixture(3, tol=0.0, max_iter=2, n_init=5).fit(X)
+        kind.mixture(3, tol=0.0, max_iter=2, n_init=5).fit(kind.X)
     assert [w.category for w in caught] == [ConvergenceWarning]
     assert "not converged after max_iter=2 iterations; increase max_iter or tol" in str(
         caught[0].message
@@ -793,16 +980,16 @@ def test_C20_not_converged_is_warned_of_once():
 
 
 @pytest.mark.parametrize(("inference", "schedule"), [("gibbs", "batch"), ("em", "minibatch")])
-def test_C20_what_does_not_converge_by_nature_is_not_warned_of(inference, schedule):
+def test_C20_what_does_not_converge_by_nature_is_not_warned_of(kind, inference, schedule):
     batches = {} if schedule == "batch" else {"batch_size": 75}
-    estimator = mixture(3, inference, schedule=schedule, **batches).fit(X)
+    estimator = kind.mixture(3, inference, schedule=schedule, **batches).fit(kind.X)
     assert estimator.converged_ is False
     assert estimator.stop_reason_ == "max_iter"
 
 
 @pytest.mark.parametrize("inference", DETERMINISTIC)
-def test_C20_a_fit_that_converged_says_nothing(inference):
-    estimator = mixture(3, inference).fit(X)
+def test_C20_a_fit_that_converged_says_nothing(kind, inference):
+    estimator = kind.mixture(3, inference).fit(kind.X)
     assert estimator.converged_ is True
     assert estimator.stop_reason_ == "tolerance"
 

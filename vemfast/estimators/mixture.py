@@ -267,7 +267,10 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
             raise ValueError("the chunks of X come with weights, and sample_weight is given, too")
         given = np.concatenate(own) if own else sample_weight
         weights = check_sample_weight(given, density.size)
-        return float(density.mean() if weights is None else density @ weights / weights.sum())
+        if weights is None:
+            return float(density.mean())
+        counted = weights > 0  # a row of no weight may have the log density -inf
+        return float(density[counted] @ weights[counted] / weights.sum())
 
     def sample(self, n_samples: int = 1) -> tuple[Array, NDArray[np.int64]]:
         """Draw rows from the mixture at its point attributes.
