@@ -101,11 +101,12 @@ static void complete_by_label(const MixtureTask<T>& task, const MissingTile<T>& 
 template <class T>
 static void accumulate_completed(const MixtureTask<T>& task, const MissingTile<T>& tile,
                                  T* weighted, const MissingWorkspace<T>& space,
-                                 const StatsLayout& layout, double* stats) {
+                                 const StatsLayout& layout, double* stats,
+                                 const PackedRows<T>* packed) {
     for (std::size_t k = 0; k < task.scores.n_components; ++k) {
         fill(space, k, 0, space.patterns.n_entries, tile.x);
         accumulate<T>(Covariance::full, tile.s + k * tile.ld, tile.x, tile.ld, k, 1,
-                      task.scores.n_features, tile.n_padded, weighted, layout, stats);
+                      task.scores.n_features, tile.n_padded, weighted, layout, stats, packed);
     }
 }
 
@@ -177,11 +178,6 @@ static void add_full_moments(const MixtureTask<T>& task, const MissingTile<T>& t
     }
 }
 
-// scatter += the symmetric part of what (i, j) and (j, i) share, in a packed triangle.
-inline void add_to_triangle(double* scatter, std::size_t i, std::size_t j, double value) {
-    scatter[i >= j ? packed(i, j) : packed(j, i)] += value;
-}
-
 inline double dot_lanes(const double* a, const double* b, std::size_t stride) {
     constexpr std::size_t W = kLanes<double>;
     Vec<double> sum = {};
@@ -215,16 +211,21 @@ static void add_tied_run(const MixtureTask<T>& task, const MissingTile<T>& tile,
     }
     for (std::size_t k = K; k < stride; ++k)
         space.own[k] = 0;
+    const double* own = run.n_rows == 1 ? space.share : space.own;
     for (std::size_t r = 0; r < run.n_rows; ++r) {
         const auto n = static_cast<std::size_t>(run.rows[r]);
-        for (std::size_t k = 0; k < K; ++k)
+        for (std::size_t k = 0; k < K && own == space.own; ++k)
             space.own[k] = static_cast<double>(tile.s[k * tile.ld + n]);
         gather_row(tile, n, D, space.row);
         for (std::size_t a = 0; a < run.m; ++a) {
             const auto i = static_cast<std::size_t>(run.feature[a]);
-            const double mean = dot_lanes(space.own, c + a * stride, stride);
-            for (std::size_t j = 0; j < D; ++j)  // (i, i) takes both of its halves
-                add_to_triangle(scatter, i, j, (i == j ? 2.0 : 1.0) * mean * space.row[j]);
+            const double mean = dot_lanes(own, c + a * stride, stride);
+            double* line = scatter + packed(i, 0);
+            for (std::size_t j = 0; j < i; ++j)
+                line[j] += mean * space.row[j];
+            line[i] += 2.0 * mean * space.row[i];  // both of its halves
+            for (std::size_t j = i + 1; j < D; ++j)
+                scatter[packed(j, i)] += mean * space.row[j];
         }
     }
 }

@@ -267,41 +267,92 @@ static void complete_tied(const MissingScores& extra, std::size_t K, std::size_t
     }
 }
 
+// out[k] = sum_j (y_j - (centre_j[k] - sum_a root_ja c_a[k]))^2, k < V vectors. The root is a lower
+// triangle, and the run's features ascend.
+template <int V>
+inline void tied_squares(const double* centre, const double* c, std::size_t stride,
+                         const double* root, std::size_t D, const Run& run, const double* y,
+                         double* out) {
+    constexpr std::size_t W = kLanes<double>;
+    Vec<double> square[V] = {};
+    for (std::size_t j = 0; j < D; ++j) {
+        Vec<double> d[V];
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v)
+            d[v] = load<double>(centre + j * stride + v * W);
+        for (std::size_t a = 0; a < run.m && static_cast<std::size_t>(run.feature[a]) <= j; ++a) {
+            const Vec<double> f =
+                splat<double>(-root[j * D + static_cast<std::size_t>(run.feature[a])]);
+#pragma GCC unroll 8
+            for (int v = 0; v < V; ++v)
+                d[v] = mul_add<double>(f, load<double>(c + a * stride + v * W), d[v]);
+        }
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) {
+            d[v] = splat<double>(y[j]) - d[v];
+            square[v] = mul_add<double>(d[v], d[v], square[v]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v)
+        store<double>(out + v * W, square[v]);
+}
+
+inline void all_tied_squares(const double* centre, const double* c, std::size_t stride,
+                             const double* root, std::size_t D, const Run& run, const double* y,
+                             double* out) {
+    constexpr std::size_t W = kLanes<double>;
+    std::size_t k = 0;
+    for (; k + 4 * W <= stride; k += 4 * W)
+        tied_squares<4>(centre + k, c + k, stride, root, D, run, y, out + k);
+    for (; k + 2 * W <= stride; k += 2 * W)
+        tied_squares<2>(centre + k, c + k, stride, root, D, run, y, out + k);
+    for (; k + W <= stride; k += W)
+        tied_squares<1>(centre + k, c + k, stride, root, D, run, y, out + k);
+}
+
+inline void set_tied_centres(const MissingScores& extra, std::size_t D, const Run& run,
+                             const double* c, double* centre) {
+    constexpr std::size_t W = kLanes<double>;
+    const std::size_t stride = extra.stride;
+    for (std::size_t j = 0; j < D; ++j) {
+        for (std::size_t k = 0; k < stride; k += W) {
+            Vec<double> sum = load<double>(extra.centre + j * stride + k);
+            for (std::size_t a = 0; a < run.m && static_cast<std::size_t>(run.feature[a]) <= j;
+                 ++a) {
+                const double f = extra.root[j * D + static_cast<std::size_t>(run.feature[a])];
+                sum = mul_add<double>(splat<double>(-f), load<double>(c + a * stride + k), sum);
+            }
+            store<double>(centre + j * stride + k, sum);
+        }
+    }
+}
+
 // Distances under a tied covariance: |F x - F (mu_k - c_k)|^2 with the tile's t at the missing
 // values. Tile.spare holds the whitened tile. Scores become -q / 2, with the constants unless
 // `raw`.
 template <class T>
 static void score_tied_runs(const GaussianScores<T>& table, const MissingScores& extra, bool raw,
                             const MissingTile<T>& tile, const MissingWorkspace<T>& space) {
-    constexpr std::size_t W = kLanes<double>;
     const Patterns& p = space.patterns;
-    const std::size_t stride = extra.stride;
     const std::size_t D = table.n_features;
-    double* centre = space.lanes;
     for (std::size_t q = 0; q < p.n_runs; ++q) {
         const Run run = run_of(p, q, space.feature);
-        const double* c = space.value + static_cast<std::size_t>(p.entry[run.rows[0]]) * stride;
-        for (std::size_t j = 0; j < D; ++j) {
-            for (std::size_t k = 0; k < stride; k += W) {
-                Vec<double> sum = load<double>(extra.centre + j * stride + k);
-                for (std::size_t a = 0; a < run.m; ++a) {
-                    const double f = extra.root[j * D + static_cast<std::size_t>(run.feature[a])];
-                    sum -= splat<double>(f) * load<double>(c + a * stride + k);
-                }
-                store<double>(centre + j * stride + k, sum);
-            }
+        const double* c =
+            space.value + static_cast<std::size_t>(p.entry[run.rows[0]]) * extra.stride;
+        // Rows that share a run share its centres F (mu_k - c_k), with the bits of a row alone.
+        const double* centre = extra.centre;
+        Run rest = run;
+        if (run.n_rows > 1) {
+            set_tied_centres(extra, D, run, c, space.lanes);
+            centre = space.lanes;
+            rest.m = 0;
         }
         for (std::size_t r = 0; r < run.n_rows; ++r) {
             const auto n = static_cast<std::size_t>(run.rows[r]);
-            for (std::size_t k = 0; k < stride; k += W) {
-                Vec<double> square = {};
-                for (std::size_t j = 0; j < D; ++j) {
-                    const double y = static_cast<double>(tile.spare[j * tile.ld + n]);
-                    const Vec<double> d = splat<double>(y) - load<double>(centre + j * stride + k);
-                    square = mul_add<double>(d, d, square);
-                }
-                store<double>(space.own + k, square);
-            }
+            for (std::size_t j = 0; j < D; ++j)
+                space.row[j] = static_cast<double>(tile.spare[j * tile.ld + n]);
+            all_tied_squares(centre, c, extra.stride, extra.root, D, rest, space.row, space.own);
             for (std::size_t k = 0; k < table.n_components; ++k) {
                 const T square = static_cast<T>(space.own[k]);
                 const T capped = square < kLargestSquare<T> ? square : kLargestSquare<T>;

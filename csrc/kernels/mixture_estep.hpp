@@ -258,7 +258,8 @@ static void mixture_estep(const MixtureTask<T>& task, std::size_t first, std::si
         if (by_label)
             accumulate_labels<T>(task, space, n, features, layout, stats);
         else if (missing && task.scores.kind == Covariance::full)
-            accumulate_completed<T>(task, tile, space.weighted, holes, layout, stats);
+            accumulate_completed<T>(task, tile, space.weighted, holes, layout, stats,
+                                    skips ? &packed : nullptr);
         else
             accumulate<T>(task.statistics, space.s, space.x, space.ld, 0, K, D, n_padded,
                           space.weighted, layout, stats, skips ? &packed : nullptr);
