@@ -92,6 +92,21 @@ class GaussianMixture:
         iteration: int,
         /,
     ) -> _Doubles: ...
+    def iterate(
+        self,
+        kind: str,
+        params: _Doubles,
+        stats: _Doubles | None,
+        X: _Array,
+        weights: _Doubles | None,
+        offset: int,
+        local_rule: str,
+        parameter_rule: str,
+        seed: int,
+        iteration: int,
+        n_threads: int,
+        /,
+    ) -> tuple[_Doubles, _Doubles, float] | None: ...
     def global_term(self, kind: str, params: _Doubles, /) -> float: ...
     def expected_log_joint(self, kind: str, params: _Doubles, stats: _Doubles, /) -> float: ...
     def mean_weights(self, params: _Doubles, /) -> _Doubles: ...
@@ -135,6 +150,16 @@ def kmeans_plusplus(
     max_iter: int,
     labels: _Array | None = None,
 ) -> tuple[_Doubles, int]: ...
+def start_centres(
+    X: _Array,
+    weights: _Doubles | None,
+    origin: _Doubles,
+    metric: _Doubles,
+    n_clusters: int,
+    seed: int,
+    max_iter: int,
+    /,
+) -> _Doubles: ...
 def scan_rows(
     X: _Array, weights: _Doubles | None, n_threads: int, marginalize: bool, /
 ) -> tuple[int, float, int, _Doubles, _Doubles]: ...

@@ -1,7 +1,9 @@
 // The Gaussian mixture for Python: parameters and statistics are one-dimensional float64 arrays,
 // rows are strided float32 or float64 matrices used in place.
 #include <array>
+#include <memory>
 #include <string_view>
+#include <utility>
 
 #include "bindings/arguments.hpp"
 #include "bindings/bind.hpp"
@@ -56,12 +58,20 @@ detail::RowsView rows_view(const py::array& X, const OptionalVector& weights,
     return rows;
 }
 
-GaussianMixture make_mixture(std::size_t n_components, std::size_t n_features,
-                             std::string_view covariance_type, std::string_view weight_type,
-                             double weight_concentration, double mean_precision, const Vector& mean,
-                             bool covariance_is_proper, double degrees_of_freedom,
-                             const Vector& scale, const Vector& origin, const Vector& column_scale,
-                             double reg_covar, bool marginalize, bool keeps_means) {
+// The model with what its iterations use again.
+struct BoundMixture : GaussianMixture {
+    explicit BoundMixture(GaussianMixture&& model) : GaussianMixture(std::move(model)) {}
+    mutable models::SpaceKeeper keeper;
+};
+
+std::unique_ptr<BoundMixture> make_mixture(std::size_t n_components, std::size_t n_features,
+                                           std::string_view covariance_type,
+                                           std::string_view weight_type,
+                                           double weight_concentration, double mean_precision,
+                                           const Vector& mean, bool covariance_is_proper,
+                                           double degrees_of_freedom, const Vector& scale,
+                                           const Vector& origin, const Vector& column_scale,
+                                           double reg_covar, bool marginalize, bool keeps_means) {
     detail::GaussianPrior prior;
     prior.mean_precision = mean_precision;
     prior.mean.assign(mean.data(), sized(mean, n_features, "the prior mean") + n_features);
@@ -77,11 +87,9 @@ GaussianMixture make_mixture(std::size_t n_components, std::size_t n_features,
                 static_cast<std::size_t>(scale.size()) == components.covariance_size(),
             "the prior scale has ", scale.size(), " numbers where the model has ",
             components.covariance_size());
-    return {{parse_weights(weight_type), weight_concentration, n_components},
-            std::move(components),
-            to_vector(origin),
-            marginalize,
-            keeps_means};
+    return std::make_unique<BoundMixture>(
+        GaussianMixture({parse_weights(weight_type), weight_concentration, n_components},
+                        std::move(components), to_vector(origin), marginalize, keeps_means));
 }
 
 Vector e_step(const ScoreTable& table, std::string_view statistics, const py::array& X,
@@ -120,6 +128,45 @@ Vector given_step(const ScoreTable& table, std::string_view statistics, const py
         return 0;
     });
     return stats;
+}
+
+// One iteration of the batch schedule in one call: the update that `stats` ask for, if there are
+// any, and statistics and objective at its result. None where the update leaves a component of a
+// point without rows: somebody may want to propose another one then.
+py::object iterate(const BoundMixture& model, std::string_view kind, const Vector& params,
+                   const OptionalVector& stats, const py::array& X, const OptionalVector& weights,
+                   std::uint64_t offset, std::string_view local_rule,
+                   std::string_view parameter_rule, std::uint64_t seed, std::uint32_t iteration,
+                   int n_threads) {
+    const Kind from = parse_kind(kind);
+    const auto rule = parse_parameter_rule(parameter_rule);
+    const auto local = parse_local_rule(local_rule);
+    const double* last = sized(params, model.params_size(from), "params");
+    const auto rows = rows_view(X, weights, std::nullopt, offset, model.n_features());
+    const double* given = stats ? sized(*stats, model.stats_size(), "stats") : nullptr;
+    if (given != nullptr && rule == ParameterRule::point && model.has_empty_component(given))
+        return py::none();
+    const Kind to = given == nullptr                   ? from
+                    : rule == ParameterRule::posterior ? Kind::posterior
+                                                       : Kind::point;
+    Vector next = params;
+    double* updated = nullptr;
+    if (given != nullptr) {
+        next = Vector(static_cast<py::ssize_t>(model.params_size(to)));
+        updated = next.mutable_data();
+    }
+    Vector found(static_cast<py::ssize_t>(model.stats_size()));
+    double* out = found.mutable_data();
+    const double objective = call_native([&](const Poll& poll) {
+        if (updated != nullptr)
+            model.update(rule, from, last, given, seed, iteration, updated);
+        auto space = model.keeper.take();
+        const double value = model.evaluate(to, updated != nullptr ? updated : last, rows, local,
+                                            seed, iteration, n_threads, poll, *space, out);
+        model.keeper.put_back(std::move(space));
+        return value;
+    });
+    return py::make_tuple(std::move(next), std::move(found), objective);
 }
 
 py::object assign(const ScoreTable& table, const py::array& X, std::string_view output,
@@ -169,7 +216,7 @@ void impute(const ScoreTable& table, const py::array& X,
 void bind_mixture(py::module_& m) {
     [[maybe_unused]] const py::class_<ScoreTable> score_table(m, "ScoreTable");
 
-    py::class_<GaussianMixture>(m, "GaussianMixture")
+    py::class_<BoundMixture>(m, "GaussianMixture")
         .def(py::init(&make_mixture), py::kw_only(), py::arg("n_components"), py::arg("n_features"),
              py::arg("covariance_type"), py::arg("weight_type"), py::arg("weight_concentration"),
              py::arg("mean_precision"), py::arg("mean"), py::arg("covariance_is_proper"),
@@ -177,18 +224,18 @@ void bind_mixture(py::module_& m) {
              py::arg("column_scale"), py::arg("reg_covar"), py::arg("marginalize") = false,
              py::arg("keeps_means") = false)
         .def("prepare",
-             [](const GaussianMixture& model, std::string_view kind, const Vector& params) {
+             [](const BoundMixture& model, std::string_view kind, const Vector& params) {
                  const Kind parsed = parse_kind(kind);
                  const double* data = sized(params, model.params_size(parsed), "params");
                  return call_native([&](const Poll&) { return model.prepare(parsed, data); });
              })
         .def("predictive",
-             [](const GaussianMixture& model, const Vector& params) {
+             [](const BoundMixture& model, const Vector& params) {
                  const double* data = sized(params, model.params_size(Kind::posterior), "params");
                  return call_native([&](const Poll&) { return model.predictive(data); });
              })
         .def("update",
-             [](const GaussianMixture& model, std::string_view rule, std::string_view previous_kind,
+             [](const BoundMixture& model, std::string_view rule, std::string_view previous_kind,
                 const OptionalVector& previous, const Vector& stats, std::uint64_t seed,
                 std::uint32_t iteration) {
                  const auto parsed = parse_parameter_rule(rule);
@@ -204,14 +251,15 @@ void bind_mixture(py::module_& m) {
                  });
                  return out;
              })
+        .def("iterate", &iterate)
         .def("global_term",
-             [](const GaussianMixture& model, std::string_view kind, const Vector& params) {
+             [](const BoundMixture& model, std::string_view kind, const Vector& params) {
                  const Kind parsed = parse_kind(kind);
                  const double* data = sized(params, model.params_size(parsed), "params");
                  return call_native([&](const Poll&) { return model.global_term(parsed, data); });
              })
         .def("expected_log_joint",
-             [](const GaussianMixture& model, std::string_view kind, const Vector& params,
+             [](const BoundMixture& model, std::string_view kind, const Vector& params,
                 const Vector& stats) {
                  const Kind parsed = parse_kind(kind);
                  const double* data = sized(params, model.params_size(parsed), "params");
@@ -220,18 +268,18 @@ void bind_mixture(py::module_& m) {
                      [&](const Poll&) { return model.expected_log_joint(parsed, data, of); });
              })
         .def("mean_weights",
-             [](const GaussianMixture& model, const Vector& params) {
+             [](const BoundMixture& model, const Vector& params) {
                  Vector out(static_cast<py::ssize_t>(model.n_components()));
                  model.mean_weights(sized(params, model.params_size(Kind::posterior), "params"),
                                     out.mutable_data());
                  return out;
              })
         .def("precision_factors",
-             [](const GaussianMixture& model, const Vector& params) {
+             [](const BoundMixture& model, const Vector& params) {
                  return to_array(model.precision_factors(
                      sized(params, model.params_size(Kind::point), "params")));
              })
-        .def("at_edge", [](const GaussianMixture& model, const Vector& params) {
+        .def("at_edge", [](const BoundMixture& model, const Vector& params) {
             return model.at_edge(sized(params, model.params_size(Kind::point), "params"));
         });
 
@@ -279,6 +327,21 @@ void bind_mixture(py::module_& m) {
         py::arg("X"), py::arg("weights"), py::arg("n_clusters"), py::arg("seed"),
         py::arg("max_iter"), py::arg("labels") = py::none());
     m.def("mixture_impute", &impute);
+    // Centres relative to the origin, K x D; see models/starts.hpp.
+    m.def("start_centres",
+          [](const py::array& X, const OptionalVector& weights, const Vector& origin,
+             const Vector& metric, std::size_t n_clusters, std::uint64_t seed, int max_iter) {
+              const auto rows =
+                  rows_view(X, weights, std::nullopt, 0, static_cast<std::size_t>(origin.size()));
+              const double* centre = origin.data();
+              const double* unit = sized(metric, rows.n_features, "the metric");
+              Vector centres({static_cast<py::ssize_t>(n_clusters), origin.size()});
+              double* out = centres.mutable_data();
+              call_native([&](const Poll&) {
+                  models::start_centres(rows, centre, unit, n_clusters, seed, max_iter, out);
+              });
+              return centres;
+          });
     m.def("scan_rows", [](const py::array& X, const OptionalVector& weights, int n_threads,
                           bool marginalize) {
         const auto rows = rows_view(X, weights, std::nullopt, 0,

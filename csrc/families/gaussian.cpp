@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "../math/dense.hpp"
+#include "../math/scratch.hpp"
 #include "vemfast/errors.hpp"
 #include "vemfast/special.hpp"
 
@@ -30,21 +31,19 @@ constexpr double kLeastCount = 1e-290;
 }
 
 // Lower triangular root of a covariance; throws where it is singular.
-std::vector<double> root_of(const double* covariance, std::size_t n, std::size_t component) {
-    std::vector<double> root(covariance, covariance + n * n);
-    if (!cholesky(root.data(), n))
+void root_of(const double* covariance, std::size_t n, std::size_t component, double* root) {
+    std::copy(covariance, covariance + n * n, root);
+    if (!cholesky(root, n))
         not_positive_definite(component);
-    return root;
 }
 
-std::vector<double> inverse_root_of(const double* covariance, std::size_t n, std::size_t component,
-                                    double* log_det) {
-    const std::vector<double> root = root_of(covariance, n, component);
+void inverse_root_of(const double* covariance, std::size_t n, std::size_t component,
+                     double* log_det, double* inverse) {
+    Scratch root(n * n);
+    root_of(covariance, n, component, root.data());
     if (log_det != nullptr)
         *log_det = 2.0 * log_diagonal(root.data(), n);
-    std::vector<double> inverse(n * n);
-    invert_lower(root.data(), n, inverse.data());
-    return inverse;
+    invert_lower(root.data(), n, inverse);
 }
 
 double log_positive(double value, std::size_t component) {
@@ -64,8 +63,11 @@ Gaussian::Gaussian(Covariance kind, std::size_t n_components, std::size_t n_feat
       column_scale_(std::move(column_scale)),
       mean_scale_(0.0),
       reg_covar_(reg_covar) {
-    for (const double s : column_scale_)
+    root_scale_.reserve(column_scale_.size());
+    for (const double s : column_scale_) {
         mean_scale_ += s;
+        root_scale_.push_back(std::sqrt(s));
+    }
     mean_scale_ /= static_cast<double>(D_);
     prior_.mean.resize(D_, 0.0);
     prior_.scale.resize(covariance_size(), 0.0);
@@ -171,13 +173,14 @@ void Gaussian::keep_above_prior(double* scale) const {
             scale[i] = std::max(scale[i], prior_.scale[i]);
         return;
     }
-    std::vector<double> trial(scale, scale + D_ * D_);
+    Scratch trial(scale, D_ * D_);
     if (cholesky(trial.data(), D_))
         return;
-    const std::vector<double> root = root_of(prior_.scale.data(), D_, kShared);  // C C^T = Psi_0
-    std::vector<double> inverse(D_ * D_);
+    Scratch root(D_ * D_);  // C C^T = Psi_0
+    root_of(prior_.scale.data(), D_, kShared, root.data());
+    Scratch inverse(D_ * D_);
     invert_lower(root.data(), D_, inverse.data());
-    std::vector<double> half(D_ * D_, 0.0);  // C^-1 B
+    Scratch half(D_ * D_, 0.0);  // C^-1 B
     for (std::size_t i = 0; i < D_; ++i) {
         for (std::size_t p = 0; p <= i; ++p) {
             for (std::size_t j = 0; j < D_; ++j)
@@ -193,11 +196,11 @@ void Gaussian::keep_above_prior(double* scale) const {
             trial[i * D_ + j] = sum;
         }
     }
-    std::vector<double> values(D_);
-    std::vector<double> vectors(D_ * D_);
+    Scratch values(D_);
+    Scratch vectors(D_ * D_);
     symmetric_eigen(trial.data(), D_, values.data(), vectors.data());
     std::copy(prior_.scale.begin(), prior_.scale.end(), scale);
-    std::vector<double> direction(D_);
+    Scratch direction(D_);
     for (std::size_t e = 0; e < D_; ++e) {
         if (!(values[e] > 0))
             continue;
@@ -287,22 +290,20 @@ void Gaussian::clip(double* covariance, std::size_t index, double rounding) cons
         }
         return;
     }
-    std::vector<double> scaled(D_ * D_);
-    std::vector<double> unit(D_);
-    for (std::size_t i = 0; i < D_; ++i)
-        unit[i] = std::sqrt(column_scale_[i]);
+    Scratch scaled(D_ * D_);
+    const double* unit = root_scale_.data();
     for (std::size_t i = 0; i < D_; ++i) {
         for (std::size_t j = 0; j < D_; ++j)
             scaled[i * D_ + j] = covariance[i * D_ + j] / (unit[i] * unit[j]);
     }
-    std::vector<double> trial(scaled);
+    Scratch trial(scaled.data(), D_ * D_);
     for (std::size_t i = 0; i < D_; ++i)
         trial[i * D_ + i] -= reg_covar_;
     if (cholesky(trial.data(), D_, reg_covar_ > 0 ? 0.0 : rounding))
         return;
     if (!(reg_covar_ > 0))
         not_positive_definite(index);
-    std::vector<double> values(D_);
+    Scratch values(D_);
     symmetric_eigen(scaled.data(), D_, values.data(), trial.data());
     std::fill(covariance, covariance + D_ * D_, 0.0);
     for (std::size_t e = 0; e < D_; ++e) {
@@ -323,8 +324,9 @@ void Gaussian::clip(double* covariance, std::size_t index, double rounding) cons
 void Gaussian::mode(const double* counts, const double* sums, const double* scatter,
                     bool keeps_means, GaussianFields<double> out) const {
     const std::size_t size = covariance_size();
-    std::vector<double> means(out.means, out.means + K_ * D_);
-    std::vector<double> scale(n_covariances() * size);
+    Scratch means(K_ * D_);
+    std::copy_n(out.means, K_ * D_, means.data());
+    Scratch scale(n_covariances() * size);
     if (keeps_means)
         scale_about(counts, sums, scatter, means.data(), scale.data());
     else
@@ -360,18 +362,19 @@ namespace {
 // Sigma drawn from the inverse Wishart by Bartlett's decomposition of its inverse.
 void draw_inverse_wishart(const double* scale, double freedom, std::size_t D, std::size_t component,
                           random::Stream& stream, double* covariance) {
-    const std::vector<double> inverse = inverse_root_of(scale, D, component, nullptr);
-    std::vector<double> root(D * D);
+    Scratch inverse(D * D);
+    inverse_root_of(scale, D, component, nullptr, inverse.data());
+    Scratch root(D * D);
     gram_lower(inverse.data(), D, root.data());  // Psi^-1
     if (!cholesky(root.data(), D))
         not_positive_definite(component);
-    std::vector<double> bartlett(D * D, 0.0);
+    Scratch bartlett(D * D, 0.0);
     for (std::size_t i = 0; i < D; ++i) {
         for (std::size_t j = 0; j < i; ++j)
             bartlett[i * D + j] = stream.normal();
         bartlett[i * D + i] = std::sqrt(stream.chi2(freedom - static_cast<double>(i)));
     }
-    std::vector<double> product(D * D, 0.0);
+    Scratch product(D * D, 0.0);
     for (std::size_t i = 0; i < D; ++i) {
         for (std::size_t p = 0; p <= i; ++p) {
             const double left = root[i * D + p];
@@ -390,9 +393,9 @@ void Gaussian::sample(const double* counts, const double* sums, const double* sc
                       GaussianFields<double> out) const {
     const std::size_t size = covariance_size();
     const double d = static_cast<double>(D_);
-    std::vector<double> precision(K_);
-    std::vector<double> freedom(n_covariances());
-    std::vector<double> scale(n_covariances() * size);
+    Scratch precision(K_);
+    Scratch freedom(n_covariances());
+    Scratch scale(n_covariances() * size);
     posterior(counts, sums, scatter, {out.means, precision.data(), freedom.data(), scale.data()});
     const auto draw_covariance = [&](std::size_t c, random::Stream& stream) {
         double* covariance = out.scale + c * size;
@@ -406,23 +409,23 @@ void Gaussian::sample(const double* counts, const double* sums, const double* sc
             covariance[0] = 0.5 * d * psi[0] / stream.gamma(0.5 * d * freedom[c]);
         }
     };
-    std::vector<double> root;
+    Scratch root(matrix() ? size : 0);
     if (shared()) {
         random::Stream stream(seed, iteration, random::kParameterStream, K_ + 1);
         draw_covariance(0, stream);
         if (matrix())
-            root = root_of(out.scale, D_, 0);
+            root_of(out.scale, D_, 0, root.data());
     }
-    std::vector<double> noise(D_);
+    Scratch noise(D_);
     for (std::size_t k = 0; k < K_; ++k) {
         random::Stream stream(seed, iteration, random::kParameterStream, k + 1);
         if (!shared()) {
             draw_covariance(k, stream);
             if (matrix())
-                root = root_of(out.scale + k * size, D_, k);
+                root_of(out.scale + k * size, D_, k, root.data());
         }
-        for (double& z : noise)
-            z = stream.normal();
+        for (std::size_t i = 0; i < D_; ++i)
+            noise[i] = stream.normal();
         const double* covariance = out.scale + (shared() ? 0 : k * size);
         const double width = 1.0 / std::sqrt(precision[k]);
         for (std::size_t i = 0; i < D_; ++i) {
@@ -467,7 +470,8 @@ double Gaussian::expected_log_precision(double freedom, double log_scale) const 
 // log |Sigma| of one covariance in its own shape.
 double Gaussian::log_determinant(const double* covariance) const {
     if (matrix()) {
-        const std::vector<double> root = root_of(covariance, D_, 0);
+        Scratch root(D_ * D_);
+        root_of(covariance, D_, 0, root.data());
         return 2.0 * log_diagonal(root.data(), D_);
     }
     if (kind_ == Covariance::diag) {
@@ -497,22 +501,28 @@ double Gaussian::mahalanobis_root(const double* factor, const double* point, dou
 }
 
 Gaussian::Factors Gaussian::factors(GaussianFields<const double> fields, bool is_posterior) const {
+    Factors out;
+    factors(fields, is_posterior, out);
+    return out;
+}
+
+void Gaussian::factors(GaussianFields<const double> fields, bool is_posterior, Factors& out) const {
     const double d = static_cast<double>(D_);
     const std::size_t size = covariance_size();
-    Factors out;
     out.constant.resize(K_);
     out.shift.resize(K_ * D_);
     out.factor.resize(n_covariances() * size);
-    std::vector<double> half_log_precision(n_covariances());
+    Scratch half_log_precision(n_covariances());
     for (std::size_t c = 0; c < n_covariances(); ++c) {
         const double* scale = fields.scale + c * size;
         double* factor = out.factor.data() + c * size;
         const double nu = is_posterior ? fields.freedom[c] : 1.0;
         double log_det = 0;
         if (matrix()) {
-            const std::vector<double> inverse = inverse_root_of(scale, D_, c, &log_det);
+            inverse_root_of(scale, D_, c, &log_det, factor);
+            const double root = std::sqrt(nu);
             for (std::size_t i = 0; i < size; ++i)
-                factor[i] = std::sqrt(nu) * inverse[i];
+                factor[i] *= root;
         } else if (kind_ == Covariance::diag) {
             for (std::size_t i = 0; i < D_; ++i) {
                 log_det += log_positive(scale[i], c);
@@ -537,7 +547,6 @@ Gaussian::Factors Gaussian::factors(GaussianFields<const double> fields, bool is
         else
             mahalanobis_root(out.factor.data() + c * size, mean, out.shift.data() + k * D_);
     }
-    return out;
 }
 
 Gaussian::StudentFactors Gaussian::predictive(GaussianFields<const double> fields) const {
@@ -584,18 +593,17 @@ Gaussian::StudentFactors Gaussian::predictive(GaussianFields<const double> field
     return out;
 }
 
-double Gaussian::log_prior(GaussianFields<const double> point) const {
+double Gaussian::log_prior(GaussianFields<const double> point, const Factors& f) const {
     const double d = static_cast<double>(D_);
     const std::size_t size = covariance_size();
     const double kappa0 = prior_.mean_precision;
     const double nu = prior_.degrees_of_freedom;
-    if (!(kappa0 > 0) && !prior_.covariance_is_proper)
+    if (is_flat())
         return 0.0;
-    const Factors f = factors(point, false);
     const bool spherical = !matrix() && kind_ != Covariance::diag;
     double total = 0;
-    std::vector<double> difference(D_);
-    std::vector<double> root(D_);
+    Scratch difference(D_);
+    Scratch root(D_);
     if (kappa0 > 0) {
         for (std::size_t k = 0; k < K_; ++k) {
             for (std::size_t i = 0; i < D_; ++i)
@@ -640,16 +648,15 @@ double Gaussian::log_prior(GaussianFields<const double> point) const {
     return total;
 }
 
-double Gaussian::kl(GaussianFields<const double> q) const {
+double Gaussian::kl(GaussianFields<const double> q, const Factors& f) const {
     const double d = static_cast<double>(D_);
     const std::size_t size = covariance_size();
     const double kappa0 = prior_.mean_precision;
     const double nu0 = prior_.degrees_of_freedom;
-    const Factors f = factors(q, true);
     const bool spherical = !matrix() && kind_ != Covariance::diag;
     double total = 0;
-    std::vector<double> difference(D_);
-    std::vector<double> root(D_);
+    Scratch difference(D_);
+    Scratch root(D_);
     for (std::size_t k = 0; k < K_; ++k) {
         for (std::size_t i = 0; i < D_; ++i)
             difference[i] = q.means[k * D_ + i] - prior_.mean[i];
@@ -700,7 +707,7 @@ double Gaussian::expected_log_density(const Factors& f, const double* counts, co
                                       const double* scatter) const {
     const std::size_t size = covariance_size();
     const bool spherical = !matrix() && kind_ != Covariance::diag;
-    std::vector<double> root(D_);
+    Scratch root(D_);
     double total = 0;
     for (std::size_t k = 0; k < K_; ++k) {
         if (counts[k] <= 0)
@@ -710,7 +717,7 @@ double Gaussian::expected_log_density(const Factors& f, const double* counts, co
         const double scale = spherical ? factor[0] : 1.0;
         double square = 0;  // sum_n r |F x - b|^2 less its term in the scatter
         if (spherical)
-            std::copy(sums + k * D_, sums + (k + 1) * D_, root.begin());
+            std::copy(sums + k * D_, sums + (k + 1) * D_, root.data());
         else
             mahalanobis_root(factor, sums + k * D_, root.data());
         for (std::size_t i = 0; i < D_; ++i)
@@ -754,7 +761,7 @@ std::vector<std::size_t> Gaussian::at_edge(const double* covariances) const {
         const double* covariance = covariances + c * covariance_size();
         bool inside = true;
         if (matrix()) {
-            std::vector<double> trial(D_ * D_);
+            Scratch trial(D_ * D_);
             for (std::size_t i = 0; i < D_; ++i) {
                 for (std::size_t j = 0; j < D_; ++j)
                     trial[i * D_ + j] =

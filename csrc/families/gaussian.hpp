@@ -44,6 +44,8 @@ class VEMFAST_API Gaussian {
     std::size_t n_covariances() const { return shared() ? 1 : K_; }
     std::size_t covariance_size() const;  // doubles of one covariance
     const GaussianPrior& prior() const { return prior_; }
+    const std::vector<double>& column_scale() const { return column_scale_; }
+    bool is_flat() const { return !(prior_.mean_precision > 0) && !prior_.covariance_is_proper; }
 
     // Conjugate posterior given statistics (counts, sums, scatter).
     void posterior(const double* counts, const double* sums, const double* scatter,
@@ -63,9 +65,6 @@ class VEMFAST_API Gaussian {
     // Covariances as wide as the data: where a component without data starts.
     void widest(double* covariances) const;
 
-    double log_prior(GaussianFields<const double> point) const;
-    double kl(GaussianFields<const double> posterior) const;
-
     // Scores c_k - |F_k x - b_k|^2 / 2: factor F (lower triangular K x D x D, D x D; diagonals
     // K x D; precision K), b = F m (spherical kinds: the mean itself), and c without log weights.
     // For a posterior, the expected score.
@@ -73,6 +72,12 @@ class VEMFAST_API Gaussian {
         std::vector<double> constant, factor, shift;
     };
     Factors factors(GaussianFields<const double> fields, bool is_posterior) const;
+    // The same into memory that is used again.
+    void factors(GaussianFields<const double> fields, bool is_posterior, Factors& out) const;
+
+    // Log prior of a point and KL(q || p) of a posterior, given their factors.
+    double log_prior(GaussianFields<const double> point, const Factors& factors) const;
+    double kl(GaussianFields<const double> posterior, const Factors& factors) const;
 
     // Posterior predictive Student-t densities: constant - tail log1p(tail_scale |F x - b|^2).
     // `gain`, (D + 1) x K: what integrating out so many features adds to the constant.
@@ -108,6 +113,7 @@ class VEMFAST_API Gaussian {
     std::size_t K_, D_;
     GaussianPrior prior_;
     std::vector<double> column_scale_;  // s^2 (D)
+    std::vector<double> root_scale_;    // s (D)
     double mean_scale_;                 // its mean, for the spherical kinds
     double reg_covar_;
 };

@@ -19,12 +19,13 @@ struct MixtureEntry {
     // table's covariances are full or tied.
     std::size_t (*missing_bytes)(std::size_t tile_rows, std::size_t n_features, std::size_t K,
                                  bool matrix);
-    void (*pack_triangle)(const double* lower, std::size_t n, T* out);
 };
 
 struct MixtureKernels {
     MixtureEntry<float> on_float;
     MixtureEntry<double> on_double;
+    // The layout of GaussianScores::factor from one lower triangular matrix of order n.
+    void (*pack_triangle)(const double* lower, std::size_t n, double* out);
     // out[c * n + i] = |x_i - centre_c|^2 for feature-major x (D x n), c < n_centres.
     void (*distances)(const double* x, std::size_t n, std::size_t D, const double* centres,
                       std::size_t n_centres, double* out);

@@ -10,25 +10,23 @@ namespace {
 
 // The packed triangle that `triangle_group` reads: groups of kGroup rows of the lower triangular
 // factor, column by column.
-template <class T>
-static void pack_triangle(const double* lower, std::size_t n, T* out) {
+static void pack_triangle(const double* lower, std::size_t n, double* out) {
     for (std::size_t j0 = 0; j0 < n; j0 += detail::kGroup) {
         const std::size_t width = at_most(n - j0, detail::kGroup);
         for (std::size_t i = 0; i < j0 + width; ++i) {
             for (std::size_t j = 0; j < width; ++j)
-                *out++ = i <= j0 + j ? static_cast<T>(lower[(j0 + j) * n + i]) : T(0);
+                *out++ = i <= j0 + j ? lower[(j0 + j) * n + i] : 0.0;
         }
     }
 }
 
 template <class T>
 constexpr MixtureEntry<T> mixture_entry() {
-    return {&mixture_estep<T>, &mixture_assign<T>, &workspace_bytes<T>, &missing_bytes<T>,
-            &pack_triangle<T>};
+    return {&mixture_estep<T>, &mixture_assign<T>, &workspace_bytes<T>, &missing_bytes<T>};
 }
 
 constexpr MixtureKernels mixture_kernels() {
-    return {mixture_entry<float>(), mixture_entry<double>(), &squared_distances_to};
+    return {mixture_entry<float>(), mixture_entry<double>(), &pack_triangle, &squared_distances_to};
 }
 
 }  // namespace

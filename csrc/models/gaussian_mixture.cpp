@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <numeric>
 #include <utility>
 
 #include "isa/dispatch.hpp"
@@ -30,28 +31,75 @@ bool is_matrix(Covariance kind) {
 }
 
 template <class T>
-std::vector<T> converted(const std::vector<double>& values) {
-    return std::vector<T>(values.begin(), values.end());
+void narrow_into(const std::vector<double>& values, std::vector<T>& out) {
+    out.resize(values.size());
+    std::transform(values.begin(), values.end(), out.begin(),
+                   [](double value) { return static_cast<T>(value); });
 }
+
+// Largest E[sum_i (F_ji x_i)^2] of a row, feature and component, about the origin, where the
+// variance of sum_i F_ji x_i is one. Rounding errors of second moments reach the covariance in this
+// proportion.
+double largest_spread(const Gaussian& family, const Gaussian::Factors& factors,
+                      const double* means) {
+    const std::size_t D = family.n_features();
+    const std::vector<double>& scale = family.column_scale();
+    std::vector<double> square(D);
+    double largest = 0;
+    for (std::size_t k = 0; k < family.n_components(); ++k) {
+        const double* mean = means + k * D;
+        for (std::size_t i = 0; i < D; ++i)
+            square[i] = scale[i] + mean[i] * mean[i];
+        const std::size_t c = family.shared() ? 0 : k;
+        const double* factor = factors.factor.data();
+        if (family.matrix()) {
+            for (std::size_t j = 0; j < D; ++j) {
+                const double* row = factor + (c * D + j) * D;
+                double spread = 0;
+                for (std::size_t i = 0; i <= j; ++i)
+                    spread += row[i] * row[i] * square[i];
+                largest = std::max(largest, spread);
+            }
+        } else if (family.kind() == Covariance::diag) {
+            for (std::size_t i = 0; i < D; ++i)
+                largest = std::max(largest, factor[c * D + i] * factor[c * D + i] * square[i]);
+        } else {
+            const double sum = std::accumulate(square.begin(), square.end(), 0.0);
+            largest = std::max(largest, factor[c] * sum / static_cast<double>(D));
+        }
+    }
+    return largest;
+}
+
+// Above this spread, float rows are treated in double. A variance with the relative error e costs
+// its rows e^2 / 4 nats each; e is a few times spread x 6e-8, so this keeps the cost below 1e-6.
+constexpr double kFloatSpread = 4096;
 
 }  // namespace
 
 // ---- ScoreTable ----------------------------------------------------------------------------
 
-template <class T>
-void ScoreTable::fill(Arrays<T>& out, const Gaussian& family, const Gaussian::Factors& factors,
-                      const double* log_weights) {
+void ScoreTable::fill(const Gaussian& family, const Gaussian::Factors& factors, const double* means,
+                      const double* log_weights, const std::vector<double>& origin) {
     const std::size_t D = family.n_features();
+    kind_ = family.kind();
+    K_ = family.n_components();
+    origin_ = origin;
+    missing_ = {};
+    needs_double_ = largest_spread(family, factors, means) > kFloatSpread;
+    ScoreArrays<double>& out = arrays_;
+    out.tail.clear();
+    out.tail_scale.clear();
     out.constant.resize(K_);
     for (std::size_t k = 0; k < K_; ++k)
-        out.constant[k] = static_cast<T>(factors.constant[k] + log_weights[k]);
-    out.shift = converted<T>(factors.shift);
+        out.constant[k] = factors.constant[k] + log_weights[k];
+    out.shift = factors.shift;
     if (kind_ == Covariance::full || kind_ == Covariance::diag) {
-        for (T& shift : out.shift)
+        for (double& shift : out.shift)
             shift = -shift;  // the kernels add it
     }
     if (!is_matrix(kind_)) {
-        out.factor = converted<T>(factors.factor);
+        out.factor = factors.factor;
         if (kind_ == Covariance::tied_spherical)
             out.factor.resize(K_, out.factor[0]);
         return;
@@ -59,50 +107,42 @@ void ScoreTable::fill(Arrays<T>& out, const Gaussian& family, const Gaussian::Fa
     const std::size_t packed = detail::packed_triangle_size(D);
     out.factor.resize(family.n_covariances() * packed);
     for (std::size_t c = 0; c < family.n_covariances(); ++c)
-        entry<T>().pack_triangle(factors.factor.data() + c * D * D, D,
-                                 out.factor.data() + c * packed);
+        kernels().mixture.pack_triangle(factors.factor.data() + c * D * D, D,
+                                        out.factor.data() + c * packed);
 }
 
-ScoreTable::ScoreTable(const Gaussian& family, const Gaussian::Factors& factors,
-                       const double* log_weights, const std::vector<double>& origin)
-    : kind_(family.kind()), K_(family.n_components()), origin_(origin) {
-    fill(float_, family, factors, log_weights);
-    fill(double_, family, factors, log_weights);
-}
-
-ScoreTable::ScoreTable(const Gaussian& family, const Gaussian::StudentFactors& factors,
-                       const double* log_weights, const std::vector<double>& origin)
-    : ScoreTable(family, static_cast<const Gaussian::Factors&>(factors), log_weights, origin) {
-    float_.tail = converted<float>(factors.tail);
-    float_.tail_scale = converted<float>(factors.tail_scale);
-    double_.tail = factors.tail;
-    double_.tail_scale = factors.tail_scale;
-}
-
-template <>
-const ScoreTable::Arrays<float>& ScoreTable::arrays<float>() const {
-    return float_;
-}
-template <>
-const ScoreTable::Arrays<double>& ScoreTable::arrays<double>() const {
-    return double_;
+void ScoreTable::set_tails(const Gaussian::StudentFactors& factors) {
+    arrays_.tail = factors.tail;
+    arrays_.tail_scale = factors.tail_scale;
 }
 
 template <class T>
-detail::GaussianScores<T> ScoreTable::view() const {
-    const Arrays<T>& from = arrays<T>();
+detail::GaussianScores<T> ScoreTable::view_of(const ScoreArrays<T>& arrays) const {
     detail::GaussianScores<T> out;
     out.kind = kind_;
-    out.student = !from.tail.empty();
+    out.student = is_student();
     out.n_components = K_;
     out.n_features = origin_.size();
-    out.constant = from.constant.data();
-    out.factor = from.factor.data();
-    out.shift = from.shift.data();
-    out.tail = from.tail.data();
-    out.tail_scale = from.tail_scale.data();
+    out.constant = arrays.constant.data();
+    out.factor = arrays.factor.data();
+    out.shift = arrays.shift.data();
+    out.tail = arrays.tail.data();
+    out.tail_scale = arrays.tail_scale.data();
     out.origin = origin_.data();
     return out;
+}
+
+detail::GaussianScores<double> ScoreTable::view(ScoreArrays<double>& /*unused*/) const {
+    return view_of(arrays_);
+}
+
+detail::GaussianScores<float> ScoreTable::view(ScoreArrays<float>& narrow) const {
+    narrow_into(arrays_.constant, narrow.constant);
+    narrow_into(arrays_.factor, narrow.factor);
+    narrow_into(arrays_.shift, narrow.shift);
+    narrow_into(arrays_.tail, narrow.tail);
+    narrow_into(arrays_.tail_scale, narrow.tail_scale);
+    return view_of(narrow);
 }
 
 bool ScoreTable::has_matrices() const {
@@ -233,24 +273,29 @@ detail::GaussianFields<Double> GaussianMixture::fields(Kind kind, Double* params
     return out;
 }
 
-std::vector<double> GaussianMixture::log_weights(Kind kind, const double* params) const {
-    std::vector<double> out(n_components());
+void GaussianMixture::log_weights(Kind kind, const double* params, std::vector<double>& out) const {
+    out.resize(n_components());
     if (kind == Kind::posterior) {
         weights_.expected_log(params, out.data());
     } else {
         for (std::size_t k = 0; k < out.size(); ++k)
             out[k] = std::log(params[k]);
     }
-    return out;
+}
+
+void GaussianMixture::prepare(Kind kind, const double* params, IterationSpace& space) const {
+    components_.factors(fields(kind, params), kind == Kind::posterior, space.factors);
+    log_weights(kind, params, space.log_weights);
+    const double* means = fields(kind, params).means;
+    space.table.fill(components_, space.factors, means, space.log_weights.data(), origin_);
+    if (marginalize_)
+        space.table.marginalize(components_, space.factors, means);
 }
 
 ScoreTable GaussianMixture::prepare(Kind kind, const double* params) const {
-    const auto of = fields(kind, params);
-    const Gaussian::Factors factors = components_.factors(of, kind == Kind::posterior);
-    ScoreTable table(components_, factors, log_weights(kind, params).data(), origin_);
-    if (marginalize_)
-        table.marginalize(components_, factors, of.means);
-    return table;
+    IterationSpace space;
+    prepare(kind, params, space);
+    return std::move(space.table);
 }
 
 ScoreTable GaussianMixture::predictive(const double* posterior) const {
@@ -260,7 +305,9 @@ ScoreTable GaussianMixture::predictive(const double* posterior) const {
         w = std::log(w);
     const auto of = fields(Kind::posterior, posterior);
     const Gaussian::StudentFactors factors = components_.predictive(of);
-    ScoreTable table(components_, factors, log_mean.data(), origin_);
+    ScoreTable table;
+    table.fill(components_, factors, of.means, log_mean.data(), origin_);
+    table.set_tails(factors);
     if (marginalize_)
         table.marginalize(components_, factors, of.means);
     return table;
@@ -305,17 +352,42 @@ void GaussianMixture::update(ParameterRule rule, Kind previous_kind, const doubl
     components_.mode(counts, sums, scatter, keeps_means_ && previous != nullptr, target);
 }
 
-double GaussianMixture::global_term(Kind kind, const double* params) const {
+bool GaussianMixture::has_empty_component(const double* stats) const {
+    const double* counts =
+        stats + detail::stats_layout(covariance(), n_components(), n_features()).counts;
+    return std::any_of(counts, counts + n_components(), [](double count) { return !(count > 0); });
+}
+
+double GaussianMixture::global_term(Kind kind, const double* params,
+                                    const Gaussian::Factors& factors) const {
     if (kind == Kind::point)
-        return weights_.log_prior(params) + components_.log_prior(fields(kind, params));
-    return -weights_.kl(params) - components_.kl(fields(kind, params));
+        return weights_.log_prior(params) + components_.log_prior(fields(kind, params), factors);
+    return -weights_.kl(params) - components_.kl(fields(kind, params), factors);
+}
+
+double GaussianMixture::global_term(Kind kind, const double* params) const {
+    if (kind == Kind::point && components_.is_flat())
+        return weights_.log_prior(params);
+    return global_term(kind, params,
+                       components_.factors(fields(kind, params), kind == Kind::posterior));
+}
+
+double GaussianMixture::evaluate(Kind kind, const double* params, const detail::RowsView& rows,
+                                 detail::LocalRule rule, std::uint64_t seed,
+                                 std::uint32_t iteration, int n_threads, const Poll& poll,
+                                 IterationSpace& space, double* stats) const {
+    prepare(kind, params, space);
+    e_step(space.table, covariance(), rows, rule, seed, iteration, n_threads, poll, space.memory,
+           stats);
+    return stats[0] + global_term(kind, params, space.factors);
 }
 
 double GaussianMixture::expected_log_joint(Kind kind, const double* params,
                                            const double* stats) const {
     const auto layout = detail::stats_layout(covariance(), n_components(), n_features());
     const double* counts = stats + layout.counts;
-    const std::vector<double> weights = log_weights(kind, params);
+    std::vector<double> weights;
+    log_weights(kind, params, weights);
     double total = components_.expected_log_density(
         components_.factors(fields(kind, params), kind == Kind::posterior), counts,
         stats + layout.sums, stats + layout.scatter);
@@ -353,7 +425,8 @@ ScoreTable nearest_table(std::size_t n_components, const double* centres,
     const std::vector<double> log_weights(n_components, 0.0);
     const Gaussian::Factors factors =
         ruler.factors({centres, nullptr, nullptr, variances.data()}, false);
-    ScoreTable table(ruler, factors, log_weights.data(), origin);
+    ScoreTable table;
+    table.fill(ruler, factors, centres, log_weights.data(), origin);
     if (marginalize)
         table.marginalize(ruler, factors, centres);
     return table;
@@ -386,30 +459,32 @@ struct Plan {
 
 template <class T>
 Plan plan_for(const ScoreTable& table, const detail::RowsView& rows, int n_threads) {
-    const detail::BlockShape shape =
-        block_shape(table.n_features(), table.n_components(), sizeof(T) == 4);
-    const std::size_t tile_rows = std::min(shape.tile_rows, rows.n_rows);
     const std::size_t K = table.n_components();
     const std::size_t D = table.n_features();
+    const std::size_t tile_rows =
+        std::min(block_shape(D, K, sizeof(T) == 4).tile_rows, rows.n_rows);
+    // By the type of the rows: parts of a stream are cut before anyone knows what treats them.
+    const std::size_t leaf_rows = block_shape(D, K, rows.is_float).leaf_rows;
     std::size_t bytes = entry<T>().workspace_bytes(tile_rows, tile_features(D), K);
     if (table.missing() != nullptr)
         bytes += entry<T>().missing_bytes(tile_rows, D, K, table.has_matrices());
-    return {{rows.n_rows, shape.leaf_rows, bytes, n_threads}, tile_rows};
+    return {{rows.n_rows, leaf_rows, bytes, n_threads}, tile_rows};
 }
 
 template <class T>
 void run_e_step(const ScoreTable& table, Covariance statistics, const detail::RowsView& rows,
                 detail::LocalRule rule, std::uint64_t seed, std::uint32_t iteration, int n_threads,
-                const Poll& poll, double* stats) {
+                const Poll& poll, Workspaces& memory, double* stats) {
     const Plan plan = plan_for<T>(table, rows, n_threads);
-    const detail::MixtureTask<T> task{rows, table.view<T>(), statistics,     rule,
-                                      seed, iteration,       table.missing()};
+    ScoreArrays<T> narrow;
+    const detail::MixtureTask<T> task{rows, table.view(narrow), statistics,     rule,
+                                      seed, iteration,          table.missing()};
     const std::size_t size =
         detail::stats_layout(statistics, table.n_components(), table.n_features()).size;
-    const auto add = [&](std::size_t first, std::size_t n, void* memory, double* out) {
-        entry<T>().estep(task, first, n, plan.tile_rows, memory, out);
+    const auto add = [&](std::size_t first, std::size_t n, void* workspace, double* out) {
+        entry<T>().estep(task, first, n, plan.tile_rows, workspace, out);
     };
-    sum_over_rows(plan.pass, size, poll, add, stats);
+    sum_over_rows(plan.pass, size, poll, memory, add, stats);
 }
 
 template <class T>
@@ -418,7 +493,8 @@ void run_assign(const ScoreTable& table, const detail::RowsView& rows,
     const Plan plan = plan_for<T>(table, rows, n_threads);
     detail::MixtureTask<T> task{};
     task.rows = rows;
-    task.scores = table.view<T>();
+    ScoreArrays<T> narrow;
+    task.scores = table.view(narrow);
     task.missing = table.missing();
     for_each_leaf(plan.pass, poll, [&](std::size_t first, std::size_t n, void* memory) {
         entry<T>().assign(task, first, n, plan.tile_rows, memory, out);
@@ -429,18 +505,24 @@ void run_assign(const ScoreTable& table, const detail::RowsView& rows,
 
 void e_step(const ScoreTable& table, Covariance statistics, const detail::RowsView& rows,
             detail::LocalRule rule, std::uint64_t seed, std::uint32_t iteration, int n_threads,
+            const Poll& poll, Workspaces& memory, double* stats) {
+    const bool in_float = rows.is_float && !table.needs_double();
+    const auto run = in_float ? &run_e_step<float> : &run_e_step<double>;
+    run(table, statistics, rows, rule, seed, iteration, n_threads, poll, memory, stats);
+}
+
+void e_step(const ScoreTable& table, Covariance statistics, const detail::RowsView& rows,
+            detail::LocalRule rule, std::uint64_t seed, std::uint32_t iteration, int n_threads,
             const Poll& poll, double* stats) {
-    if (rows.is_float)
-        run_e_step<float>(table, statistics, rows, rule, seed, iteration, n_threads, poll, stats);
-    else
-        run_e_step<double>(table, statistics, rows, rule, seed, iteration, n_threads, poll, stats);
+    Workspaces memory;
+    e_step(table, statistics, rows, rule, seed, iteration, n_threads, poll, memory, stats);
 }
 
 void assign(const ScoreTable& table, const detail::RowsView& rows, const detail::AssignOutputs& out,
             int n_threads, const Poll& poll) {
     // A Student-t score multiplies log(1 + q / nu) by about nu / 2, and with it its rounding: a
     // million rows of floats would leave no digit of it.
-    if (rows.is_float && !table.is_student())
+    if (rows.is_float && !table.is_student() && !table.needs_double())
         run_assign<float>(table, rows, out, n_threads, poll);
     else
         run_assign<double>(table, rows, out, n_threads, poll);

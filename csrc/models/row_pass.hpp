@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "exec/memory.hpp"
@@ -13,11 +14,17 @@
 
 namespace vemfast::models {
 
-// One workspace for each slot, allocated by the thread that uses it.
+// One workspace for each slot, allocated by the thread that uses it, and kept for the next pass.
 class Workspaces {
   public:
-    Workspaces(int slots, std::size_t bytes)
-        : bytes_(bytes), memory_(static_cast<std::size_t>(slots)) {}
+    void reserve(int slots, std::size_t bytes) {
+        if (bytes > bytes_) {
+            memory_.clear();
+            bytes_ = bytes;
+        }
+        if (static_cast<std::size_t>(slots) > memory_.size())
+            memory_.resize(static_cast<std::size_t>(slots));
+    }
     void* of(int slot) {
         auto& memory = memory_[static_cast<std::size_t>(slot)];
         if (!memory)
@@ -26,7 +33,7 @@ class Workspaces {
     }
 
   private:
-    std::size_t bytes_;
+    std::size_t bytes_ = 0;
     std::vector<exec::Memory> memory_;
 };
 
@@ -52,9 +59,9 @@ struct RowPass {
 // stats[0..size) = the sum over the leaves of what add(first row, rows, workspace, zeroed buffer)
 // adds.
 template <class Add>
-void sum_over_rows(const RowPass& pass, std::size_t size, const Poll& poll, Add&& add,
-                   double* stats) {
-    Workspaces workspaces(exec::n_slots(pass.n_leaves(), pass.n_threads), pass.workspace_bytes);
+void sum_over_rows(const RowPass& pass, std::size_t size, const Poll& poll, Workspaces& workspaces,
+                   Add&& add, double* stats) {
+    workspaces.reserve(exec::n_slots(pass.n_leaves(), pass.n_threads), pass.workspace_bytes);
     const auto leaf = [&](std::int64_t index, int slot, double* out) {
         add(pass.first_row(index), pass.n_rows_of(index), workspaces.of(slot), out);
     };
@@ -62,10 +69,18 @@ void sum_over_rows(const RowPass& pass, std::size_t size, const Poll& poll, Add&
                      stats);
 }
 
+template <class Add>
+void sum_over_rows(const RowPass& pass, std::size_t size, const Poll& poll, Add&& add,
+                   double* stats) {
+    Workspaces workspaces;
+    sum_over_rows(pass, size, poll, workspaces, std::forward<Add>(add), stats);
+}
+
 // Calls item(first row, rows, workspace) for every leaf; items write to rows of their own.
 template <class Item>
 void for_each_leaf(const RowPass& pass, const Poll& poll, Item&& item) {
-    Workspaces workspaces(exec::n_slots(pass.n_leaves(), pass.n_threads), pass.workspace_bytes);
+    Workspaces workspaces;
+    workspaces.reserve(exec::n_slots(pass.n_leaves(), pass.n_threads), pass.workspace_bytes);
     exec::parallel_for(pass.n_leaves(), pass.n_threads, poll, [&](std::int64_t index, int slot) {
         item(pass.first_row(index), pass.n_rows_of(index), workspaces.of(slot));
     });

@@ -327,4 +327,70 @@ std::size_t kmeans(const double* x, std::size_t n, std::size_t D, const double* 
     return distinct;
 }
 
+namespace {
+
+// Rows on which k-means looks for centres. More rows would not find better ones for the price: the
+// fit itself then sees them all.
+constexpr std::size_t kStartRows = 20'000;
+
+// Of the draws of one start: after the centres' own (iteration 0 of the stream).
+constexpr std::uint32_t kRowDraws = 1;
+
+template <class T>
+void copy_rows(const detail::RowsView& rows, const std::vector<std::size_t>& chosen,
+               const double* origin, const double* scale, double* out) {
+    const T* data = static_cast<const T*>(rows.data);
+    for (const std::size_t index : chosen) {
+        const T* row = data + static_cast<std::ptrdiff_t>(index) * rows.row_stride;
+        for (std::size_t i = 0; i < rows.n_features; ++i)
+            *out++ =
+                (static_cast<double>(row[static_cast<std::ptrdiff_t>(i) * rows.column_stride]) -
+                 origin[i]) /
+                scale[i];
+    }
+}
+
+}  // namespace
+
+void start_centres(const detail::RowsView& rows, const double* origin, const double* metric,
+                   std::size_t K, std::uint64_t seed, int max_iter, double* centres) {
+    const std::size_t D = rows.n_features;
+    const auto weight_of = [&rows](std::size_t row) {
+        return rows.weights == nullptr
+                   ? 1.0
+                   : rows.weights[static_cast<std::ptrdiff_t>(row) * rows.weight_stride];
+    };
+    std::vector<std::size_t> chosen;
+    chosen.reserve(rows.n_rows);
+    for (std::size_t row = 0; row < rows.n_rows; ++row) {
+        if (weight_of(row) > 0)
+            chosen.push_back(row);
+    }
+    if (const std::size_t total = chosen.size(); total > kStartRows) {
+        for (std::size_t i = 0; i < kStartRows; ++i) {
+            const std::size_t begin = i * total / kStartRows;
+            const std::size_t end = (i + 1) * total / kStartRows;
+            const double u = random::uniform(seed, kRowDraws, i, random::kStartStream);
+            chosen[i] =
+                chosen[begin + static_cast<std::size_t>(u * static_cast<double>(end - begin))];
+        }
+        chosen.resize(kStartRows);
+    }
+    std::vector<double> weights;
+    weights.reserve(chosen.size());
+    for (const std::size_t row : chosen)
+        weights.push_back(weight_of(row));
+    std::vector<double> scale(D);
+    for (std::size_t i = 0; i < D; ++i)
+        scale[i] = std::sqrt(metric[i]);
+    std::vector<double> x(chosen.size() * D);
+    if (rows.is_float)
+        copy_rows<float>(rows, chosen, origin, scale.data(), x.data());
+    else
+        copy_rows<double>(rows, chosen, origin, scale.data(), x.data());
+    kmeans(x.data(), chosen.size(), D, weights.data(), K, seed, max_iter, centres);
+    for (std::size_t i = 0; i < K * D; ++i)
+        centres[i] *= scale[i % D];
+}
+
 }  // namespace vemfast::models

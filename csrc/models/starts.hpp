@@ -48,4 +48,11 @@ VEMFAST_API std::size_t kmeans(const double* x, std::size_t n, std::size_t D, co
                                std::size_t K, std::uint64_t seed, int max_iter, double* centres,
                                const std::int32_t* labels = nullptr);
 
+// Centres (K x D, relative to `origin`) by `kmeans` in units of sqrt(metric) (D), on the rows of
+// positive weight, or where there are more than 20,000 of these, on one drawn from each of 20,000
+// equal stretches.
+VEMFAST_API void start_centres(const detail::RowsView& rows, const double* origin,
+                               const double* metric, std::size_t K, std::uint64_t seed,
+                               int max_iter, double* centres);
+
 }  // namespace vemfast::models

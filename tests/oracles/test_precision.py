@@ -171,3 +171,24 @@ def test_half_precision_of_a_parameter_would_show(covariance):
     wrong = rounded.assign(rounded.prepare(params), X, "log_density", 1)
     bound = 5 * EPS * (1 + remoteness(model, X))
     assert np.max(np.abs(wrong - exact) / np.maximum(1, np.abs(exact))) > bound
+
+
+@pytest.mark.parametrize("covariance", ["full", "tied"])
+@pytest.mark.parametrize("inference", ["em", "hard-em", "mean-field"])
+def test_float_rows_close_to_a_plane_are_summed_in_double(covariance, inference):
+    """Sums of float32 would get the thin direction's variance wrong by a percent."""
+    rng = np.random.default_rng(2)
+    normal = np.array([2.0, -1.0, 2.0]) / 3
+    X = 30 * rng.normal(size=(400, 3))
+    X += np.outer(0.06 * rng.normal(size=400) - X @ normal, normal)
+    X = X.astype(np.float32)
+    single, double = (
+        GaussianMixture(1, covariance_type=covariance, inference=inference, tol=0.0, max_iter=3)
+        for _ in range(2)
+    )
+    single.fit(X)
+    double.fit(X.astype(np.float64))
+    thin, exact = (normal @ model.covariances_ @ normal for model in (single, double))
+    rounding = 1e-4 if inference == "mean-field" else 1e-9  # its prior is of float32 sums, once
+    np.testing.assert_allclose(thin, exact, rtol=rounding)
+    assert single.lower_bound_ == pytest.approx(double.lower_bound_, rel=rounding)

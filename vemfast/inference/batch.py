@@ -19,14 +19,31 @@ def batch(model: Model, blocks: Sequence[Any], params: Any, step: Step, monitor:
 
     The parameters that the monitor ends with are those whose objective is last in its trace.
     """
+    stats = None
     while True:
-        stats = e_step(model, model.prepare(params), blocks, step)
-        objective = stats.local_bound + model.global_term(params)
+        params, stats, objective = _iterate(model, params, stats, blocks, step, monitor)
         if monitor.stop(objective, params, stats):
             return
         accept(blocks)
         step = step.next
+
+
+def _iterate(
+    model: Model,
+    params: Any,
+    stats: Stats | None,
+    blocks: Sequence[Any],
+    step: Step,
+    monitor: Monitor,
+) -> tuple[Any, Stats, float]:
+    """Return the next parameters, or the first; their statistics and their objective."""
+    at_once = model.iterate(params, stats, blocks, step)
+    if at_once is not None:
+        return at_once
+    if stats is not None:
         params = _improved(model, model.update(params, stats, step), stats, blocks, step, monitor)
+    stats = e_step(model, model.prepare(params), blocks, step)
+    return params, stats, stats.local_bound + model.global_term(params)
 
 
 def _improved(

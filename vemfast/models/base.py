@@ -133,6 +133,18 @@ class Model:
         """
         return None
 
+    def iterate(
+        self, params: Any, stats: Stats | None, blocks: Sequence[Any], step: Step
+    ) -> tuple[Any, Stats, float] | None:
+        """Return new parameters, their statistics and their objective, or None.
+
+        One iteration of the batch schedule in one call, for a model that can save something by it:
+        `update` of `params` from `stats` (None: `params` stay), `prepare`, `e_step` and
+        `global_term` at the result, with the same numbers. None: the engine is to call those. A
+        model that would propose other parameters after this update returns None.
+        """
+        return None
+
     def propose(self, params: Any, stats: Stats, blocks: Sequence[Any], step: Step) -> Any | None:
         """Return other parameters to try in the place of `params`, or None.
 

@@ -28,6 +28,9 @@ __all__ = ["GaussianMixture"]
 # fit itself then sees them all.
 _START_ROWS = 20_000
 
+# Iteration, first row and stream of the uniforms that choose them: csrc/models/starts.cpp.
+_ROW_DRAWS = (1, 0, 2)
+
 
 class GaussianMixture(Model):
     """Mixture of Gaussians on every rung of the ladder.
@@ -100,6 +103,38 @@ class GaussianMixture(Model):
         """Return the inner product of statistics and natural parameters, nats."""
         return self._core.expected_log_joint(params.kind, params.buffer, stats.buffer)
 
+    def iterate(
+        self,
+        params: Params,
+        stats: Stats | None,
+        blocks: Sequence[RowBlock | StreamBlock],
+        step: Step,
+    ) -> tuple[Params, Stats, float] | None:
+        """Return the next parameters, their statistics and objective; None to be asked in steps."""
+        block = blocks[0]
+        if len(blocks) != 1 or not isinstance(block, RowBlock):
+            return None
+        found = self._core.iterate(
+            params.kind,
+            params.buffer,
+            None if stats is None else stats.buffer,
+            block.X,
+            block.weights,
+            block.offset,
+            step.local_rule,
+            step.parameter_rule,
+            step.seed,
+            step.iteration,
+            step.n_jobs,
+        )
+        if found is None:
+            return None
+        buffer, statistics, objective = found
+        if stats is not None:
+            kind = "posterior" if step.parameter_rule == "posterior" else "point"
+            params = Params.adopted(self._layouts[kind], kind, buffer)
+        return params, Stats.adopted(self.layout, statistics), objective
+
     def init(self, blocks: Sequence[RowBlock | StreamBlock], step: Step) -> Params:
         """Return first parameters as `start` says."""
         if self.start.is_complete:
@@ -136,12 +171,12 @@ class GaussianMixture(Model):
         weights = proposal["weights"]
         if weights.min() <= 0:
             weights[empty] = 1.0 / sum(block.total_weight for block in blocks)
-            weights /= weights.sum()
+            weights /= sum(weights.tolist())
         if not self.config.is_shared:
             covariances = proposal["covariances"]
-            filled = np.flatnonzero(counts > 0)
-            mean = np.tensordot(counts[filled], covariances[filled], axes=1)
-            covariances[empty] = mean / counts[filled].sum()
+            filled = np.flatnonzero(counts > 0)  # one by one: the order of models/batch_fit.cpp
+            mean = sum(counts[k] * covariances[k] for k in filled)
+            covariances[empty] = mean / sum(counts[filled].tolist())
         return proposal
 
     def diagnose(self, params: Params, stats: Stats) -> list[str]:
@@ -242,22 +277,29 @@ class GaussianMixture(Model):
     def _centres(self, blocks: Sequence[RowBlock | StreamBlock], step: Step) -> NDArray[np.float64]:
         """Return centres, relative to the origin, found on some of the rows."""
         config = self.config
+        K = config.n_components
+        lloyd = 100 if self.start.init_params == "kmeans" else 0
+        block = blocks[0]
+        drawn = self.start.init_params == "random_from_data"
+        if len(blocks) == 1 and isinstance(block, RowBlock) and not (drawn or config.marginalize):
+            return _core.start_centres(
+                block.X, block.weights, config.origin, config.metric, K, step.seed, lloyd
+            )
         rows, weights = _some_rows(blocks, _START_ROWS, step.seed)
         scale = np.sqrt(config.metric)
         points = (rows - config.origin) / scale
         if config.marginalize:  # centres are looked for among rows completed by column means
             np.nan_to_num(points, copy=False)
-        if self.start.init_params == "random_from_data":
+        if drawn:
             weighted = any(block.weights is not None for block in blocks)
             chosen = _generator(step.seed, 1).choice(
                 len(points),
-                config.n_components,
-                replace=len(points) < config.n_components,
+                K,
+                replace=len(points) < K,
                 p=weights / weights.sum() if weighted else None,
             )
             return points[chosen] * scale
-        lloyd = 100 if self.start.init_params == "kmeans" else 0
-        centres, _ = _core.kmeans_plusplus(points, weights, config.n_components, step.seed, lloyd)
+        centres, _ = _core.kmeans_plusplus(points, weights, K, step.seed, lloyd)
         return centres * scale
 
 
@@ -298,7 +340,7 @@ def _some_rows(
     chosen = np.arange(min(total, limit))
     if total > limit:
         edges = np.arange(limit + 1) * total // limit
-        within = _generator(seed, 0).random(limit) * np.diff(edges)
+        within = _core.random.uniforms(seed, *_ROW_DRAWS, limit) * np.diff(edges)
         chosen = edges[:-1] + within.astype(np.int64)
     rows, weights = [], []
     for block, of, (first, last) in zip(
