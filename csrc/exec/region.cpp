@@ -8,6 +8,7 @@
 #include <chrono>
 #include <exception>
 #include <mutex>
+#include <thread>
 #include <utility>
 
 #include "exec/fork_guard.hpp"
@@ -54,6 +55,24 @@ class Outcome {
         }
     }
 
+    // Before a thread takes its first item.
+    void enter() { working_.fetch_add(1, std::memory_order_relaxed); }
+
+    // The end of a thread's items. The calling thread goes on asking while others are at work: one
+    // item may take long, and may heed what `poll` does.
+    void leave(bool is_caller) {
+        if (working_.fetch_sub(1, std::memory_order_acq_rel) == 1 || !is_caller || !poll_)
+            return;
+        const auto begin = Clock::now();
+        while (working_.load(std::memory_order_acquire) > 0) {
+            if (Clock::now() - begin < kPollInterval)
+                std::this_thread::yield();
+            else
+                std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            poll();
+        }
+    }
+
     void raise() const {
         if (interrupted_) {
             throw Interrupted();
@@ -68,6 +87,7 @@ class Outcome {
     Clock::time_point last_poll_ = Clock::now();
     bool interrupted_ = false;
     std::atomic<bool> stop_ = false;
+    std::atomic<int> working_ = 0;
     std::mutex mutex_;
     std::exception_ptr error_;
     std::int64_t failed_item_ = 0;
@@ -119,8 +139,10 @@ void for_each_item(std::int64_t n_items, int n_threads, const Poll& poll,
     Outcome outcome(poll);
     std::atomic<std::int64_t> next = 0;
     const auto worker = [&](int slot) {
+        outcome.enter();
         while (!outcome.stopped()) {
-            const std::int64_t item = next.fetch_add(1, std::memory_order_relaxed);
+            // In this order, so that who finds no item left sees all who took one.
+            const std::int64_t item = next.fetch_add(1, std::memory_order_acq_rel);
             if (item >= n_items) {
                 break;
             }
@@ -133,6 +155,7 @@ void for_each_item(std::int64_t n_items, int n_threads, const Poll& poll,
                 outcome.poll();
             }
         }
+        outcome.leave(slot == 0);
     };
     run_region(static_cast<int>(std::min<std::int64_t>(n_threads, n_items)), worker);
     outcome.raise();
