@@ -22,7 +22,9 @@ if TYPE_CHECKING:
         BernoulliMixture,
         CategoricalMixture,
         GaussianMixture,
+        MixtureFits,
         PoissonMixture,
+        fit_many,
     )
     from vemfast.inference import fit
     from vemfast.io import load
@@ -39,6 +41,7 @@ _LAZY = {
     "GaussianMixture": "vemfast.estimators",
     "IndexedBlock": "vemfast.data",
     "Layout": "vemfast.stats",
+    "MixtureFits": "vemfast.estimators",
     "Model": "vemfast.models.base",
     "ModelFileError": "vemfast.errors",
     "NumericalError": "vemfast.errors",
@@ -53,6 +56,7 @@ _LAZY = {
     "cmake_dir": "vemfast._config",
     "fit": "vemfast.inference",
     "get_include": "vemfast._config",
+    "fit_many": "vemfast.estimators",
     "ladder": "vemfast.ladder",
     "load": "vemfast.io",
     "make_blocks": "vemfast.data",
@@ -67,6 +71,7 @@ __all__ = [
     "GaussianMixture",
     "IndexedBlock",
     "Layout",
+    "MixtureFits",
     "Model",
     "ModelFileError",
     "NumericalError",
@@ -80,6 +85,7 @@ __all__ = [
     "build_info",
     "cmake_dir",
     "fit",
+    "fit_many",
     "get_include",
     "ladder",
     "load",

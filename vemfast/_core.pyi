@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -235,3 +235,43 @@ def indexed_assign(
 ) -> _Array: ...
 def indexed_log_base_measure(rows: _Rows, n_features: int, n_threads: int, /) -> _Doubles: ...
 def indexed_block_rows(n_indexed: int, n_components: int, is_float: bool, /) -> int: ...
+
+# bind_fit.cpp
+class DataSets:
+    def __init__(
+        self,
+        data: Any,
+        weights: Any,
+        convert: Callable[[Any], _Array],
+        convert_weights: Callable[[Any, int, Any], _Doubles | None],
+    ) -> None: ...
+    def __len__(self) -> int: ...
+    @property
+    def n_features(self) -> int: ...
+    @property
+    def failures(self) -> list[tuple[int, str]]: ...
+
+def fit_many(
+    data: DataSets,
+    random_states: _Array,
+    n_threads: int,
+    *,
+    n_components: int,
+    covariance_type: str,
+    inference: str,
+    tol: float,
+    max_iter: int,
+    n_init: int,
+    reg_covar: float,
+    start: str,
+    weights_init: _Doubles | None,
+    means_init: _Doubles | None,
+    covariances_init: _Doubles | None,
+    equal_weights: bool,
+    dirichlet_process: bool,
+    weight_concentration_prior: float | None,
+    mean_precision_prior: float | None,
+    mean_prior: _Doubles | None,
+    degrees_of_freedom_prior: float | None,
+    covariance_prior: _Doubles | None,
+) -> dict[str, Any]: ...

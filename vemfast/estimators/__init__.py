@@ -8,6 +8,7 @@ command line and `vemfast.ladder`.
 from vemfast.estimators.bernoulli_mixture import BernoulliDraws, BernoulliMixture
 from vemfast.estimators.categorical_mixture import CategoricalDraws, CategoricalMixture
 from vemfast.estimators.gaussian_mixture import GaussianMixture, PosteriorDraws
+from vemfast.estimators.many import MixtureFits, fit_many
 from vemfast.estimators.poisson_mixture import PoissonDraws, PoissonMixture
 
 __all__ = [
@@ -16,7 +17,9 @@ __all__ = [
     "CategoricalDraws",
     "CategoricalMixture",
     "GaussianMixture",
+    "MixtureFits",
     "PoissonDraws",
     "PoissonMixture",
     "PosteriorDraws",
+    "fit_many",
 ]

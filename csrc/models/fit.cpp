@@ -1,0 +1,197 @@
+#include "vemfast/fit.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "exec/parallel.hpp"
+#include "models/batch_fit.hpp"
+#include "vemfast/errors.hpp"
+#include "vemfast/require.hpp"
+
+namespace vemfast {
+
+namespace {
+
+using models::BatchFit;
+using models::Kind;
+
+// Multiply-adds of an E-step above which a data set has all threads to itself.
+constexpr double kLarge = 1 << 24;
+
+// Where one fit's parameters go.
+struct Target {
+    double* weights;
+    double* means;
+    double* covariances;
+    double* concentration;
+    double* mean_precision;
+    double* degrees_of_freedom;
+    double* origin;
+};
+
+// Writes a state in the data's coordinates.
+void write(const models::Setup& setup, const BatchFit::State& state,
+           const GaussianMixtureShape& shape, const Target& to) {
+    const std::size_t K = shape.n_components;
+    const std::size_t D = shape.n_features;
+    const double* from = state.params.data();
+    std::copy(setup.origin.begin(), setup.origin.end(), to.origin);
+    if (state.kind == Kind::posterior) {
+        setup.model.mean_weights(from, to.weights);
+        std::copy_n(from, shape.concentration, to.concentration);
+        from += shape.concentration;
+    } else {
+        std::copy_n(from, K, to.weights);
+        from += K;
+    }
+    for (std::size_t i = 0; i < K * D; ++i)
+        to.means[i] = from[i] + setup.origin[i % D];
+    from += K * D;
+    if (state.kind == Kind::point) {
+        std::copy_n(from, shape.covariances, to.covariances);
+        return;
+    }
+    std::copy_n(from, K, to.mean_precision);
+    std::copy_n(from + K, shape.degrees_of_freedom, to.degrees_of_freedom);
+    from += K + shape.degrees_of_freedom;
+    const std::size_t size = shape.covariances / shape.degrees_of_freedom;
+    for (std::size_t i = 0; i < shape.covariances; ++i)
+        to.covariances[i] = from[i] / to.degrees_of_freedom[i / size];
+}
+
+bool is_degenerate(const models::Setup& setup, const BatchFit::State& state) {
+    return state.kind == Kind::point && (setup.model.has_empty_component(state.stats.data()) ||
+                                         !setup.model.at_edge(state.params.data()).empty());
+}
+
+void resize(GaussianMixtureFits& out, std::size_t n_fits, const GaussianMixtureShape& shape) {
+    constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();
+    out.shape = shape;
+    out.n_fits = n_fits;
+    out.weights.resize(n_fits * shape.n_components, kNothing);
+    out.means.resize(n_fits * shape.n_components * shape.n_features, kNothing);
+    out.covariances.resize(n_fits * shape.covariances, kNothing);
+    out.concentration.resize(n_fits * shape.concentration, kNothing);
+    out.mean_precision.resize(n_fits * shape.mean_precision, kNothing);
+    out.degrees_of_freedom.resize(n_fits * shape.degrees_of_freedom, kNothing);
+    out.origins.resize(n_fits * shape.n_features, kNothing);
+    out.lower_bound.resize(n_fits, kNothing);
+    out.n_iter.resize(n_fits, 0);
+    out.stop_reason.resize(n_fits, static_cast<std::int8_t>(StopReason::failed));
+    out.degenerate.resize(n_fits, 0);
+    out.trace.resize(n_fits + 1, 0);
+}
+
+Target target_of(GaussianMixtureFits& out, std::size_t i) {
+    const GaussianMixtureShape& shape = out.shape;
+    return {out.weights.data() + i * shape.n_components,
+            out.means.data() + i * shape.n_components * shape.n_features,
+            out.covariances.data() + i * shape.covariances,
+            out.concentration.data() + i * shape.concentration,
+            out.mean_precision.data() + i * shape.mean_precision,
+            out.degrees_of_freedom.data() + i * shape.degrees_of_freedom,
+            out.origins.data() + i * shape.n_features};
+}
+
+}  // namespace
+
+GaussianMixtureFit fit(const Rows& rows, const GaussianMixtureOptions& options,
+                       std::uint64_t random_state, int n_threads, const Poll& poll) {
+    const auto view = models::view_of(rows);
+    models::check_options(options, view.n_features);
+    const models::Setup setup = models::configure(view, options, n_threads, poll);
+    BatchFit engine;
+    const BatchFit::State& state = engine.run(setup, view, options, random_state, n_threads, poll);
+    GaussianMixtureFit out;
+    out.shape = models::shape_of(options, view.n_features);
+    out.weights.resize(out.shape.n_components);
+    out.means.resize(out.shape.n_components * out.shape.n_features);
+    out.covariances.resize(out.shape.covariances);
+    out.concentration.resize(out.shape.concentration);
+    out.mean_precision.resize(out.shape.mean_precision);
+    out.degrees_of_freedom.resize(out.shape.degrees_of_freedom);
+    out.origin.resize(out.shape.n_features);
+    write(setup, state, out.shape,
+          {out.weights.data(), out.means.data(), out.covariances.data(), out.concentration.data(),
+           out.mean_precision.data(), out.degrees_of_freedom.data(), out.origin.data()});
+    out.lower_bounds = state.lower_bounds;
+    out.stop_reason = state.stop_reason;
+    out.degenerate = is_degenerate(setup, state);
+    return out;
+}
+
+GaussianMixtureFits fit_many(std::span<const Rows> data, std::size_t n_features,
+                             const GaussianMixtureOptions& options,
+                             std::span<const std::uint64_t> random_states, int n_threads,
+                             const Poll& poll) {
+    models::check_options(options, n_features);
+    require(random_states.size() == data.size(), "there are ", random_states.size(),
+            " random states for ", data.size(), " data sets");
+    GaussianMixtureFits out;
+    resize(out, data.size(), models::shape_of(options, n_features));
+    std::vector<std::vector<double>> traces(data.size());
+    std::vector<std::string> messages(data.size());
+    std::vector<BatchFit> engines(
+        static_cast<std::size_t>(exec::n_slots(static_cast<std::int64_t>(data.size()), n_threads)));
+
+    const auto fit_one = [&](std::size_t i, BatchFit& engine, int threads, const Poll& ask) {
+        try {
+            const auto view = models::view_of(data[i]);
+            require(view.n_features == n_features, "X has ", view.n_features, " features, but ",
+                    n_features, " are expected");
+            const models::Setup setup = models::configure(view, options, threads, ask);
+            const BatchFit::State& state =
+                engine.run(setup, view, options, random_states[i], threads, ask);
+            write(setup, state, out.shape, target_of(out, i));
+            traces[i] = state.lower_bounds;
+            out.lower_bound[i] = state.lower_bounds.back();
+            out.n_iter[i] = static_cast<std::int32_t>(state.lower_bounds.size()) - 1;
+            out.stop_reason[i] = static_cast<std::int8_t>(state.stop_reason);
+            out.degenerate[i] = is_degenerate(setup, state) ? 1 : 0;
+        } catch (const NumericalError& error) {
+            messages[i] = error.what();
+        } catch (const std::invalid_argument& error) {
+            messages[i] = error.what();
+        }
+    };
+
+    std::vector<std::size_t> small;
+    small.reserve(data.size());
+    for (std::size_t i = 0; i < data.size(); ++i) {
+        const auto D = static_cast<double>(n_features);
+        const double work = static_cast<double>(data[i].n) *
+                            static_cast<double>(options.n_components) * (D * D + 3.0 * D);
+        if (work >= kLarge)
+            fit_one(i, engines[0], n_threads, poll);
+        else
+            small.push_back(i);
+    }
+    // The calling thread asks its caller; the others see what it was told between iterations.
+    std::atomic<bool> stop = false;
+    const Poll ask = [&poll, &stop] {
+        if (poll && poll())
+            stop = true;
+        return stop.load();
+    };
+    const Poll heed = [&stop] { return stop.load(); };
+    exec::parallel_for(static_cast<std::int64_t>(small.size()), n_threads, ask,
+                       [&](std::int64_t item, int slot) {
+                           const Poll& own = slot == 0 ? ask : heed;
+                           const PollScope asked(own);
+                           fit_one(small[static_cast<std::size_t>(item)],
+                                   engines[static_cast<std::size_t>(slot)], 1, own);
+                       });
+
+    for (std::size_t i = 0; i < data.size(); ++i) {
+        out.lower_bounds.insert(out.lower_bounds.end(), traces[i].begin(), traces[i].end());
+        out.trace[i + 1] = static_cast<std::int64_t>(out.lower_bounds.size());
+        if (!messages[i].empty())
+            out.failures.emplace_back(static_cast<std::int64_t>(i), std::move(messages[i]));
+    }
+    return out;
+}
+
+}  // namespace vemfast
