@@ -21,6 +21,9 @@ from vemfast.models.base import Step
 from vemfast.models.discrete_mixture import DiscreteMixture
 from vemfast.stats import Params
 
+# Of so few rows some samples are all alike.
+pytestmark = pytest.mark.filterwarnings("ignore::vemfast.DegenerateWarning")
+
 D, BOUND = 2, 4.0
 OFFSETS = np.concatenate(([0], np.cumsum(discrete.SIZES[:D])))
 families = pytest.mark.parametrize("family", discrete.FAMILIES)
