@@ -422,3 +422,33 @@ def test_draws_go_to_arviz(family):
     pytest.importorskip("arviz")
     data = quiet_fit(mixture(family, "gibbs"), ROWS[family]).to_arviz()
     assert set(data["posterior"]) == {"log_likelihood_total", "log_joint", "sorted_weights"}
+
+
+@pytest.mark.parametrize("missing", ["error", "marginalize"])
+def test_a_threshold_leaves_sparse_rows_as_they_were(missing):
+    rng = np.random.default_rng(0)
+    rows = scipy.sparse.random_array((200, 6), density=0.5, rng=rng, format="csr")
+    if missing == "marginalize":
+        rows.data[::7] = np.nan
+    before = [array.copy() for array in (rows.data, rows.indices, rows.indptr)]
+    options = {"binarize": 0.5, "missing": missing}
+    a = quiet_fit(mixture("bernoulli", **options), rows)
+    a.predict(rows)
+    for array, old in zip((rows.data, rows.indices, rows.indptr), before, strict=True):
+        np.testing.assert_array_equal(array, old)
+    b = quiet_fit(mixture("bernoulli", **options), rows.toarray())
+    np.testing.assert_allclose(a.lower_bounds_, b.lower_bounds_, rtol=1e-12)
+
+
+@families
+def test_streams_of_many_parts_have_the_bits_of_the_whole(family, monkeypatch):
+    monkeypatch.setattr("vemfast.streams._PART_BYTES", 1)
+    rows, weights = np.tile(MISSING[family], (40, 1)), np.tile(WEIGHTS, 40)
+    options = {"missing": "marginalize", "max_iter": 3, "tol": 0.0}
+    model = mixture(family, **options)._model(rows[:400], None)[0]
+    assert 4 * model.leaf_rows(np.float64) < len(rows)
+    for inference in ("mean-field", "hard-em"):
+        whole = quiet_fit(mixture(family, inference, **options), rows, sample_weight=weights)
+        chunks = [rows[:4999], rows[4999:]]
+        parts = quiet_fit(mixture(family, inference, **options), chunks, sample_weight=weights)
+        assert same_bits(parts, whole)

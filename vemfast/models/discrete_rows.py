@@ -252,10 +252,14 @@ class RowReader:
             if refused.any():
                 raise _not_finite(*self._entry(rows, refused))
         if self.binarize is not None:
-            kept = values > self.binarize
-            rows.data = np.where(missing, np.nan, kept.astype(np.float64))
-            rows.eliminate_zeros()
-            values, missing = rows.data, np.isnan(rows.data)
+            kept = missing | (values > self.binarize)
+            ends = np.concatenate(([0], np.cumsum(kept)))
+            # Not in place: the arrays may be those of X.
+            rows = scipy.sparse.csr_array(
+                (np.where(missing, np.nan, 1.0)[kept], rows.indices[kept], ends[rows.indptr]),
+                shape=rows.shape,
+            )
+            values, missing = rows.data, missing[kept]
         wrong = self._wrong(values)
         if wrong.any():
             raise self._refusal(*self._entry(rows, wrong))
@@ -319,7 +323,7 @@ def _numbers(X: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _own_csr(X: Any) -> Any:
-    """Return canonical CSR with its own arrays where they differ from those of `X`."""
+    """Return canonical CSR, which may share its arrays with `X`."""
     if hasattr(X, "check_format"):
         X.check_format(full_check=True)  # indices in range, indptr rising
     if X.shape[1] > np.iinfo(np.int32).max:
@@ -333,6 +337,4 @@ def _own_csr(X: Any) -> Any:
         rows.data = rows.data.astype(rows.data.dtype.newbyteorder("="))
         rows.sum_duplicates()
         rows.eliminate_zeros()
-    elif rows is X or rows.data is X.data:
-        rows = scipy.sparse.csr_array((rows.data, rows.indices, rows.indptr), shape=rows.shape)
     return rows
