@@ -182,6 +182,26 @@ def test_G6_a_bad_start_is_named(name, options, message):
             kind.mixture(3, **options).fit(kind.X)
 
 
+@pytest.mark.parametrize("chunks", [False, True])
+def test_G6_a_start_that_rules_out_a_row_names_it(kind, chunks):
+    value = kind.start()[f"{kind.attribute}init"]
+    rows = kind.X.copy()
+    rows[:, 0], rows[17, 0] = 0, 1
+    if kind.name == "categorical":
+        value[0] = np.array([[1.0, 0.0]] * 3)
+    else:
+        value[:, 0] = 0.0
+    estimator = kind.mixture(3, **{f"{kind.attribute}init": value})
+    message = rf"{kind.attribute}init rules out row 17 of X: it has a zero for it in every compone"
+    with pytest.raises(ValueError, match=message):
+        estimator.fit([rows[:9], rows[9:]] if chunks else rows)
+    weights = np.ones(150)
+    weights[17] = 0.0  # then the zeros are kept
+    quiet_fit(estimator, rows, sample_weight=weights)
+    if kind.name != "categorical":
+        assert (kind.shown(estimator)[:, 0] == 0).all()
+
+
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [

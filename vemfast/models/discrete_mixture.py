@@ -117,7 +117,10 @@ class DiscreteMixture(Model):
                 first[self.config.table_name] = first_table(
                     self.config, start.init_params, blocks, step.seed
                 )
-        return self.adopt(start.fill(first, self.config), blocks, step)
+        first = start.fill(first, self.config)
+        if start.table is not None and not start.table.all():
+            self._refuse_impossible(first, blocks, step)
+        return self.adopt(first, blocks, step)
 
     def adopt(
         self, params: Params, blocks: Sequence[IndexedBlock | StreamBlock], step: Step
@@ -262,6 +265,23 @@ class DiscreteMixture(Model):
         if block.base is None:
             block.base = _core.indexed_log_base_measure(_data(block), block.n_features, n_jobs)
         return block.base
+
+    def _refuse_impossible(
+        self, point: Params, blocks: Sequence[IndexedBlock | StreamBlock], step: Step
+    ) -> None:
+        """Raise a ValueError for a row of positive weight that a given start rules out."""
+        table = self.prepare(point)
+        for block in blocks:
+            for part in block.parts():
+                bad = self.assign(table, part, "log_density", step.n_jobs) == -np.inf
+                if part.weights is not None:
+                    bad &= part.weights > 0
+                if bad.any():
+                    name = f"{self.config.table_name}_init"
+                    raise ValueError(
+                        f"{name} rules out row {part.offset + int(np.argmax(bad))} of X: it has a "
+                        "zero for it in every component; use a small positive number"
+                    )
 
     def _worst_rows(
         self,
