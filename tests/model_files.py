@@ -21,6 +21,7 @@ METHODS = {
     "gibbs": {"inference": "gibbs", "n_burn": 3, "n_draws": 4, "n_chains": 2},
     "hard-em": {"inference": "hard-em", "equal_weights": True},
     "memoized": {"schedule": "memoized", "n_batches": 3},
+    "accelerated": {"accelerate": True},
 }
 
 

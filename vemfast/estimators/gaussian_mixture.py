@@ -85,6 +85,10 @@ class GaussianMixture(Conditioning, MissingFeatures):
         `covariance_prior` instead.
     max_iter : int, default=100
         Iterations (passes, under the other schedules). Not for "gibbs".
+    accelerate : bool, default=False
+        Anderson acceleration (Anderson 1965) of "em" and "variational-em" under the batch schedule:
+        where components overlap, a fraction of the E-steps to the same tolerance. The objective
+        still never falls.
     n_init : int, default=1
         Starts; the one of the highest objective is kept. Not for "gibbs": see `n_chains`.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default="kmeans"
@@ -161,6 +165,8 @@ class GaussianMixture(Conditioning, MissingFeatures):
     lower_bounds_ : list of float
         Its trace, the start first.
     n_iter_ : int
+    n_e_steps_ : int
+        With `accelerate`: E-steps over all rows, those of proposals that were not kept included.
     converged_ : bool
     stop_reason_ : {"tolerance", "max_iter", "callback", "interrupted", "numerical", "partial_fit"}
     weight_concentration_, mean_precision_, degrees_of_freedom_ : ndarray
@@ -211,6 +217,7 @@ class GaussianMixture(Conditioning, MissingFeatures):
         tol: float = 1e-3,
         reg_covar: float = 1e-6,
         max_iter: int = 100,
+        accelerate: bool = False,
         n_init: int = 1,
         init_params: str = "kmeans",
         weights_init: ArrayLike | None = None,
@@ -247,6 +254,7 @@ class GaussianMixture(Conditioning, MissingFeatures):
         self.tol = tol
         self.reg_covar = reg_covar
         self.max_iter = max_iter
+        self.accelerate = accelerate
         self.n_init = n_init
         self.init_params = init_params
         self.weights_init = weights_init

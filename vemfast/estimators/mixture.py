@@ -50,6 +50,7 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
         "schedule": [StrOptions(set(SCHEDULES))],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "accelerate": ["boolean"],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "weights_init": ["array-like", None],
         "equal_weights": ["boolean"],
@@ -149,6 +150,7 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
             batch_size=self.batch_size,
             learning_decay=self.learning_decay,
             learning_offset=self.learning_offset,
+            accelerate=self.accelerate,
         )
         if self.total_samples is not None:
             raise ValueError(
@@ -167,6 +169,8 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
             attributes = self._attributes(model, result.params)
             if self.inference == "gibbs":
                 attributes["posterior_"] = self._draws(model, results)
+            if self.accelerate:
+                attributes["n_e_steps_"] = result.n_e_steps
             self._keep_fit(result, {**columns, **attributes})
 
         work = block.n * model.config.n_components * model.config.work_per_row

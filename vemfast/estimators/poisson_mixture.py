@@ -53,6 +53,10 @@ class PoissonMixture(DiscreteMixtureEstimator):
         Converged when an iteration gains less than this in the objective, in nats a row.
     max_iter : int, default=100
         Iterations (passes, under the other schedules). Not for "gibbs".
+    accelerate : bool, default=False
+        Anderson acceleration (Anderson 1965) of "em" and "variational-em" under the batch schedule:
+        where components overlap, a fraction of the E-steps to the same tolerance. The objective
+        still never falls.
     n_init : int, default=1
         Starts; the one of the highest objective is kept. Not for "gibbs": see `n_chains`.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, default="kmeans"
@@ -113,6 +117,8 @@ class PoissonMixture(DiscreteMixtureEstimator):
     lower_bounds_ : list of float
         Its trace, the start first.
     n_iter_ : int
+    n_e_steps_ : int
+        With `accelerate`: E-steps over all rows, those of proposals that were not kept included.
     converged_ : bool
     stop_reason_ : {"tolerance", "max_iter", "callback", "interrupted", "numerical", "partial_fit"}
     weight_concentration_ : ndarray
@@ -163,6 +169,7 @@ class PoissonMixture(DiscreteMixtureEstimator):
         schedule: str = "batch",
         tol: float = 1e-3,
         max_iter: int = 100,
+        accelerate: bool = False,
         n_init: int = 1,
         init_params: str = "kmeans",
         missing: str = "error",
@@ -194,6 +201,7 @@ class PoissonMixture(DiscreteMixtureEstimator):
         self.schedule = schedule
         self.tol = tol
         self.max_iter = max_iter
+        self.accelerate = accelerate
         self.n_init = n_init
         self.init_params = init_params
         self.missing = missing

@@ -11,7 +11,7 @@ from vemfast.inference.monitor import Monitor
 from vemfast.models.base import Model, Step
 from vemfast.stats import Stats
 
-__all__ = ["batch"]
+__all__ = ["batch", "improved"]
 
 
 def batch(model: Model, blocks: Sequence[Any], params: Any, step: Step, monitor: Monitor) -> None:
@@ -41,12 +41,12 @@ def _iterate(
     if at_once is not None:
         return at_once
     if stats is not None:
-        params = _improved(model, model.update(params, stats, step), stats, blocks, step, monitor)
+        params = improved(model, model.update(params, stats, step), stats, blocks, step, monitor)
     stats = e_step(model, model.prepare(params), blocks, step)
     return params, stats, stats.local_bound + model.global_term(params)
 
 
-def _improved(
+def improved(
     model: Model, params: Any, stats: Stats, blocks: Sequence[Any], step: Step, monitor: Monitor
 ) -> Any:
     """Return the model's proposal where it has one and the objective does not fall by it."""
@@ -55,6 +55,7 @@ def _improved(
     proposal = model.propose(params, stats, blocks, step)
     if proposal is None:
         return params
+    monitor.extra_e_steps += 2
     if _objective(model, proposal, blocks, step) >= _objective(model, params, blocks, step):
         return proposal
     monitor.takes_proposals = False

@@ -49,6 +49,8 @@ class FitResult:
         Under gibbs: the kept draws of the parameters, in order.
     draw_objectives : list of float
         log p(X, θ) of each kept draw, nats.
+    n_e_steps : int
+        E-steps over all rows, those of proposals that were not kept included.
     """
 
     params: Any
@@ -60,6 +62,7 @@ class FitResult:
     stop_reason: str
     draws: list[Any] = field(default_factory=list)
     draw_objectives: list[float] = field(default_factory=list)
+    n_e_steps: int = 0
 
 
 class Monitor:
@@ -105,6 +108,7 @@ class Monitor:
         # A gain is never below -inf, so tol=0 never converges, even on a gain that rounds below 0.
         self.enough = tol * total_weight if tol > 0 else -inf
         self.lower_bounds: list[float] = []
+        self.extra_e_steps = 0  # besides the one of each iteration: of proposals
         # How many objectives are of full iterations, and the parameters and statistics of the last:
         # one assignment, so that Ctrl-C between two lines finds all of an iteration or none of it.
         self._reached: tuple[int, Any, Any] = (0, None, None)
@@ -170,6 +174,7 @@ class Monitor:
             self.n_iter,
             self.converged,
             self.stop_reason or "interrupted",
+            n_e_steps=full + self.extra_e_steps,
         )
 
     def end_by(self, error: BaseException) -> None:

@@ -195,6 +195,7 @@ def _common(n_features: int) -> dict[str, Field]:
         "n_iter_": Field("int", rule=_at_least(0), group="fit"),
         "converged_": Field("bool", group="fit"),
         "stop_reason_": Field("str", rule=reasons, group="fit"),
+        "n_e_steps_": Field("int", rule=_at_least(1), group="e-steps"),
     }
 
 

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vemfast.stats import Layout, Stats
 
 __all__ = ["Model", "Step"]
@@ -144,6 +147,23 @@ class Model:
         model that would propose other parameters after this update returns None.
         """
         return None
+
+    def to_vector(self, params: Any) -> NDArray[np.float64] | None:
+        """Return a point as a vector whose numbers may take any value, or None if it has none.
+
+        ``accelerate=True`` extrapolates in it, so it should be smooth, and near linear in the
+        updates: logarithms of what is positive. None is for a point on the edge, such as one with
+        a component of weight 0. Not for models whose blocks keep local state.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.to_vector")
+
+    def from_vector(self, vector: NDArray[np.float64], like: Any) -> Any | None:
+        """Return the point that a vector says, the inverse of `to_vector`.
+
+        Held in the support of the prior; None if that cannot be, as after overflow. What the vector
+        does not say, or says as `like` has it, is that of `like`, to the bit.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.from_vector")
 
     def propose(self, params: Any, stats: Stats, blocks: Sequence[Any], step: Step) -> Any | None:
         """Return other parameters to try in the place of `params`, or None.

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vemfast import _core
 from vemfast.data import IndexedBlock, SparseRows
+from vemfast.models import discrete_vector
 from vemfast.models.base import Model, Step
 from vemfast.models.discrete_config import DiscreteConfig, Start
 from vemfast.models.discrete_starts import as_points, first_table
@@ -158,6 +159,14 @@ class DiscreteMixture(Model):
             weights[empty] = 1.0 / sum(block.total_weight for block in blocks)
             weights /= weights.sum()
         return proposal
+
+    def to_vector(self, params: Params) -> NDArray[np.float64]:
+        """Return a point as a vector without constraints."""
+        return discrete_vector.to_vector(self.config, params)
+
+    def from_vector(self, vector: NDArray[np.float64], like: Params) -> Params | None:
+        """Return the point that a vector says."""
+        return discrete_vector.from_vector(self.config, vector, like)
 
     def diagnose(self, params: Params, stats: Stats) -> list[str]:
         """Return warnings of empty components."""

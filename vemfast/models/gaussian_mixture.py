@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vemfast import _core
 from vemfast.data import RowBlock
+from vemfast.models import gaussian_vector
 from vemfast.models.base import Model, Step
 from vemfast.models.gaussian_config import GaussianConfig, Start
 from vemfast.stats import Params, Stats
@@ -178,6 +179,14 @@ class GaussianMixture(Model):
             mean = sum(counts[k] * covariances[k] for k in filled)
             covariances[empty] = mean / sum(counts[filled].tolist())
         return proposal
+
+    def to_vector(self, params: Params) -> NDArray[np.float64] | None:
+        """Return a point as a vector without constraints; None if a weight is 0."""
+        return gaussian_vector.to_vector(self.config, params)
+
+    def from_vector(self, vector: NDArray[np.float64], like: Params) -> Params | None:
+        """Return the point that a vector says, held in the support of the prior."""
+        return gaussian_vector.from_vector(self.config, vector, like)
 
     def diagnose(self, params: Params, stats: Stats) -> list[str]:
         """Return warnings of empty components and of covariances at the edge of their support."""

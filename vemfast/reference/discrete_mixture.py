@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vemfast.data import IndexedBlock
+from vemfast.models import discrete_vector
 from vemfast.models.base import Model, Step
 from vemfast.models.discrete_config import DiscreteConfig
 from vemfast.reference.bernoulli import Bernoulli
@@ -173,6 +174,14 @@ class DiscreteMixture(Model):
             counts[filled] @ prepared.constants[filled]
             + np.sum(sums[:, filled] * prepared.table[:, filled])
         )
+
+    def to_vector(self, params: Params) -> Array:
+        """Return a point as a vector without constraints."""
+        return discrete_vector.to_vector(self.config, params)
+
+    def from_vector(self, vector: Array, like: Params) -> Params | None:
+        """Return the point that a vector says."""
+        return discrete_vector.from_vector(self.config, vector, like)
 
     # ---- densities ---------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vemfast.data import RowBlock
+from vemfast.models import gaussian_vector
 from vemfast.models.base import Model, Step
 from vemfast.models.gaussian_config import GaussianConfig
 from vemfast.reference.gaussian import Gaussian, NormalWishart, ScoreTable
@@ -207,6 +208,14 @@ class GaussianMixture(Model):
         return self.components.expected_log_density(
             self.prepare(params), stats["counts"], stats["sums"], stats["scatter"]
         )
+
+    def to_vector(self, params: Params) -> Array | None:
+        """Return a point as a vector without constraints; None if a weight is 0."""
+        return gaussian_vector.to_vector(self.config, params)
+
+    def from_vector(self, vector: Array, like: Params) -> Params | None:
+        """Return the point that a vector says, held in the support of the prior."""
+        return gaussian_vector.from_vector(self.config, vector, like)
 
     # ---- densities ---------------------------------------------------------------------------
 
