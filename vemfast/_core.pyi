@@ -275,3 +275,72 @@ def fit_many(
     degrees_of_freedom_prior: float | None,
     covariance_prior: _Doubles | None,
 ) -> dict[str, Any]: ...
+
+# bind_lda.cpp: documents are indptr (int64), indices (int32) and counts (float32 or float64)
+class LdaTable: ...
+
+class LatentDirichlet:
+    def __init__(
+        self,
+        *,
+        n_components: int,
+        n_words: int,
+        precision: str,
+        alpha: _Doubles,
+        eta: _Doubles,
+        learn_alpha: str | None,
+        learn_eta: bool,
+    ) -> None: ...
+    def prepare(self, kind: str, params: _Doubles, n_threads: int, /) -> LdaTable: ...
+    def update(
+        self,
+        rule: str,
+        previous_kind: str,
+        previous: _Doubles | None,
+        stats: _Doubles,
+        seed: int,
+        iteration: int,
+        n_threads: int,
+        /,
+    ) -> _Doubles: ...
+    def global_term(self, kind: str, params: _Doubles, n_threads: int, /) -> float: ...
+    def expected_log_joint(
+        self, kind: str, params: _Doubles, stats: _Doubles, n_threads: int, /
+    ) -> float: ...
+
+def lda_e_step(
+    table: LdaTable,
+    indptr: _Array,
+    indices: _Array,
+    counts: _Array,
+    weights: _Doubles | None,
+    offset: int,
+    rule: str,
+    state: _Array | None,
+    seed: int,
+    iteration: int,
+    max_inner: int,
+    inner_tol: float,
+    n_threads: int,
+    /,
+) -> tuple[_Doubles, _Array]: ...
+def lda_infer(
+    table: LdaTable,
+    indptr: _Array,
+    indices: _Array,
+    counts: _Array,
+    state: _Array | None,
+    max_inner: int,
+    inner_tol: float,
+    n_threads: int,
+    /,
+) -> tuple[_Array, _Doubles]: ...
+def lda_log_predictive(
+    theta: _Doubles,
+    topics: _Doubles,
+    indptr: _Array,
+    indices: _Array,
+    counts: _Array,
+    n_threads: int,
+    /,
+) -> _Doubles: ...

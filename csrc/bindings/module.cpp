@@ -13,6 +13,7 @@ PYBIND11_MODULE(_core, m) {
     bindings::bind_errors(m);
     bindings::bind_config(m);
     bindings::bind_discrete(m);
+    bindings::bind_lda(m);
     bindings::bind_mixture(m);
     bindings::bind_fit(m);
     bindings::bind_random(m);

@@ -4,6 +4,7 @@
 // and an old processor could be sent into code that it does not have.
 #include "isa/table.hpp"
 #include "kernels/indexed_entry.hpp"
+#include "kernels/lda_entry.hpp"
 #include "kernels/mixture_entry.hpp"
 #include "kernels/special_entry.hpp"
 
@@ -19,6 +20,7 @@ constinit const KernelTable kernel_table{
     .vector_bytes = VEMFAST_VECTOR_BYTES,
     .mixture = mixture_kernels(),
     .indexed = indexed_kernels(),
+    .lda = lda_kernels(),
     .special = special_kernels(),
 };
 

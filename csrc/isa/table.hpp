@@ -6,6 +6,7 @@
 #pragma once
 
 #include "isa/indexed_kernels.hpp"
+#include "isa/lda_kernels.hpp"
 #include "isa/mixture_kernels.hpp"
 #include "isa/special_kernels.hpp"
 
@@ -16,6 +17,7 @@ struct KernelTable {
     int vector_bytes;   // width of the level's vector registers
     MixtureKernels mixture;
     IndexedKernels indexed;
+    LdaKernels lda;
     SpecialKernels special;
 };
 

@@ -1,0 +1,308 @@
+#include "dirichlet_categorical.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "exec/parallel.hpp"
+#include "isa/dispatch.hpp"
+#include "vemfast/random.hpp"
+#include "vemfast/require.hpp"
+#include "vemfast/special.hpp"
+
+namespace vemfast::detail {
+
+namespace {
+
+constexpr double kLeastLog = -690.0;  // a drawn probability is at least e to this
+
+// Words of one block: some thousand numbers, whatever the shape.
+std::size_t block_words(std::size_t K) {
+    return std::max<std::size_t>(1, 8192 / std::max<std::size_t>(K, 1));
+}
+
+}  // namespace
+
+DirichletCategorical::DirichletCategorical(std::size_t n_words, std::size_t n_components,
+                                           std::vector<double> eta)
+    : V_(n_words), K_(n_components), eta_(std::move(eta)) {
+    require(V_ > 0 && K_ > 0, "topics need at least one word and one component, got ", V_, " and ",
+            K_);
+    require(eta_.size() == 1 || eta_.size() == V_ || eta_.size() == V_ * K_,
+            "eta must be one number, ", V_, " (one a word) or ", V_, " x ", K_, "; got ",
+            eta_.size(), " numbers");
+    for (const double value : eta_)
+        require(value > 0 && std::isfinite(value), "eta must be positive and finite, got ", value);
+}
+
+double DirichletCategorical::eta(std::size_t w, std::size_t k) const {
+    if (eta_.size() == V_ * K_ && eta_.size() != 1)
+        return eta_[w * K_ + k];
+    return eta_.size() == 1 ? eta_[0] : eta_[w];
+}
+
+bool DirichletCategorical::is_flat(double scale) const {
+    return std::all_of(eta_.begin(), eta_.end(), [&](double x) { return scale * x == 1.0; });
+}
+
+double DirichletCategorical::smallest(double scale) const {
+    return scale * *std::min_element(eta_.begin(), eta_.end());
+}
+
+template <class Body>
+void DirichletCategorical::for_each_words(int n_threads, const Poll& poll, Body&& body) const {
+    const std::size_t words = block_words(K_);
+    const auto n_blocks = static_cast<std::int64_t>((V_ + words - 1) / words);
+    exec::parallel_for(n_blocks, n_threads, poll, [&](std::int64_t block, int) {
+        const std::size_t first = static_cast<std::size_t>(block) * words;
+        body(first, std::min(first + words, V_));
+    });
+}
+
+template <class Body>
+double DirichletCategorical::sum_over_words(int n_threads, const Poll& poll, Body&& body) const {
+    const std::size_t words = block_words(K_);
+    const auto n_blocks = static_cast<std::int64_t>((V_ + words - 1) / words);
+    std::vector<std::vector<double>> scratch(
+        static_cast<std::size_t>(exec::n_slots(n_blocks, n_threads)));
+    double sum = 0;
+    exec::map_reduce(
+        n_blocks, 1, n_threads, poll,
+        [&](std::int64_t block, int slot, double* out) {
+            auto& own = scratch[static_cast<std::size_t>(slot)];
+            own.resize(2 * words * K_);
+            const std::size_t first = static_cast<std::size_t>(block) * words;
+            *out += body(first, std::min(first + words, V_), own.data());
+        },
+        &sum);
+    return sum;
+}
+
+std::vector<double> DirichletCategorical::column_sums(const double* values, int n_threads,
+                                                      const Poll& poll) const {
+    const std::size_t words = block_words(K_);
+    const auto n_blocks = static_cast<std::int64_t>((V_ + words - 1) / words);
+    std::vector<double> sums(K_);
+    exec::map_reduce(
+        n_blocks, static_cast<std::int64_t>(K_), n_threads, poll,
+        [&](std::int64_t block, int, double* out) {
+            const std::size_t first = static_cast<std::size_t>(block) * words;
+            const std::size_t end = std::min(first + words, V_);
+            for (std::size_t w = first; w < end; ++w) {
+                for (std::size_t k = 0; k < K_; ++k)
+                    out[k] += values[w * K_ + k];
+            }
+        },
+        sums.data());
+    return sums;
+}
+
+std::vector<double> DirichletCategorical::eta_sums(double scale) const {
+    std::vector<double> sums(K_, 0.0);
+    if (eta_.size() == 1) {
+        std::fill(sums.begin(), sums.end(), static_cast<double>(V_) * (scale * eta_[0]));
+        return sums;
+    }
+    for (std::size_t w = 0; w < V_; ++w) {
+        for (std::size_t k = 0; k < K_; ++k)
+            sums[k] += scale * eta(w, k);
+    }
+    return sums;
+}
+
+// sum_k (log Gamma(sum_w eta) - sum_w log Gamma(eta_wk)).
+double DirichletCategorical::log_normaliser(double scale) const {
+    const auto V = static_cast<double>(V_);
+    const auto K = static_cast<double>(K_);
+    double sum = 0;
+    if (eta_.size() == 1) {
+        const double eta = scale * eta_[0];
+        return K * (special::lgamma(V * eta) - V * special::lgamma(eta));
+    }
+    const double copies = eta_.size() == V_ * K_ ? 1.0 : K;
+    for (const double value : eta_)
+        sum -= copies * special::lgamma(scale * value);
+    for (const double total : eta_sums(scale))
+        sum += special::lgamma(total);
+    return sum;
+}
+
+void DirichletCategorical::posterior(double scale, const double* sstats, int n_threads,
+                                     const Poll& poll, double* out) const {
+    for_each_words(n_threads, poll, [&](std::size_t first, std::size_t end) {
+        for (std::size_t w = first; w < end; ++w) {
+            for (std::size_t k = 0; k < K_; ++k)
+                out[w * K_ + k] = scale * eta(w, k) + sstats[w * K_ + k];
+        }
+    });
+}
+
+void DirichletCategorical::mode(double scale, const double* sstats, const double* previous,
+                                int n_threads, const Poll& poll, double* out) const {
+    for_each_words(n_threads, poll, [&](std::size_t first, std::size_t end) {
+        for (std::size_t w = first; w < end; ++w) {
+            for (std::size_t k = 0; k < K_; ++k)
+                out[w * K_ + k] = std::max(sstats[w * K_ + k] + (scale * eta(w, k) - 1.0), 0.0);
+        }
+    });
+    const std::vector<double> totals = column_sums(out, n_threads, poll);
+    const double uniform = 1.0 / static_cast<double>(V_);
+    for_each_words(n_threads, poll, [&](std::size_t first, std::size_t end) {
+        for (std::size_t w = first; w < end; ++w) {
+            for (std::size_t k = 0; k < K_; ++k) {
+                double& beta = out[w * K_ + k];
+                if (totals[k] > 1e-278)  // a smaller one has no reciprocal
+                    beta /= totals[k];
+                else
+                    beta = previous == nullptr ? uniform : previous[w * K_ + k];
+            }
+        }
+    });
+}
+
+void DirichletCategorical::sample(double scale, const double* sstats, std::uint64_t seed,
+                                  std::uint32_t iteration, int n_threads, const Poll& poll,
+                                  double* out) const {
+    const auto n = static_cast<std::int64_t>(K_);
+    std::vector<std::vector<double>> scratch(static_cast<std::size_t>(exec::n_slots(n, n_threads)));
+    exec::parallel_for(n, n_threads, poll, [&](std::int64_t item, int slot) {
+        const auto k = static_cast<std::size_t>(item);
+        auto& logs = scratch[static_cast<std::size_t>(slot)];
+        logs.resize(V_);
+        random::Stream stream(seed, iteration, random::kParameterStream, k + 1);
+        for (std::size_t w = 0; w < V_; ++w)
+            logs[w] = stream.log_gamma_draw(scale * eta(w, k) + sstats[w * K_ + k]);
+        const double largest = *std::max_element(logs.begin(), logs.end());
+        double total = 0;
+        for (const double log : logs)
+            total += std::exp(log - largest);
+        const double log_total = largest + std::log(total);
+        // Kept above zero, where the density of a draw is finite.
+        for (std::size_t w = 0; w < V_; ++w)
+            out[w * K_ + k] = std::exp(std::max(logs[w] - log_total, kLeastLog));
+    });
+}
+
+void DirichletCategorical::mean(const double* lambda, int n_threads, const Poll& poll,
+                                double* out) const {
+    const std::vector<double> totals = column_sums(lambda, n_threads, poll);
+    for_each_words(n_threads, poll, [&](std::size_t first, std::size_t end) {
+        for (std::size_t w = first; w < end; ++w) {
+            for (std::size_t k = 0; k < K_; ++k)
+                out[w * K_ + k] = lambda[w * K_ + k] / totals[k];
+        }
+    });
+}
+
+double DirichletCategorical::log_prior(double scale, const double* beta, int n_threads,
+                                       const Poll& poll) const {
+    if (is_flat(scale))
+        return 0.0;
+    const double sum =
+        sum_over_words(n_threads, poll, [&](std::size_t first, std::size_t end, double*) {
+            double part = 0;
+            for (std::size_t w = first; w < end; ++w) {
+                for (std::size_t k = 0; k < K_; ++k) {
+                    const double excess = scale * eta(w, k) - 1.0;
+                    if (excess != 0.0)
+                        part += excess * std::log(beta[w * K_ + k]);
+                }
+            }
+            return part;
+        });
+    return sum + log_normaliser(scale);
+}
+
+double DirichletCategorical::kl(double scale, const double* lambda, int n_threads,
+                                const Poll& poll) const {
+    const auto& special_functions = kernels().special.on_double;
+    const std::vector<double> totals = column_sums(lambda, n_threads, poll);
+    const double inner =
+        sum_over_words(n_threads, poll, [&](std::size_t first, std::size_t end, double* scratch) {
+            const std::size_t n = (end - first) * K_;
+            const double* from = lambda + first * K_;
+            special_functions.digamma(from, n, scratch);
+            special_functions.lgamma(from, n, scratch + n);
+            double part = 0;
+            for (std::size_t w = first; w < end; ++w) {
+                for (std::size_t k = 0; k < K_; ++k) {
+                    const std::size_t i = (w - first) * K_ + k;
+                    part += (from[i] - scale * eta(w, k)) * scratch[i] - scratch[n + i];
+                }
+            }
+            return part;
+        });
+    const std::vector<double> prior = eta_sums(scale);
+    double sum = inner - log_normaliser(scale);
+    for (std::size_t k = 0; k < K_; ++k)
+        sum += special::lgamma(totals[k]) - (totals[k] - prior[k]) * special::digamma(totals[k]);
+    return sum;
+}
+
+double DirichletCategorical::sum_expected_log(const double* lambda, int n_threads,
+                                              const Poll& poll) const {
+    const auto& special_functions = kernels().special.on_double;
+    const std::vector<double> totals = column_sums(lambda, n_threads, poll);
+    double sum =
+        sum_over_words(n_threads, poll, [&](std::size_t first, std::size_t end, double* scratch) {
+            const std::size_t n = (end - first) * K_;
+            special_functions.digamma(lambda + first * K_, n, scratch);
+            double part = 0;
+            for (std::size_t i = 0; i < n; ++i)
+                part += scratch[i];
+            return part;
+        });
+    for (const double total : totals)
+        sum -= static_cast<double>(V_) * special::digamma(total);
+    return sum;
+}
+
+double DirichletCategorical::sum_log(const double* beta, int n_threads, const Poll& poll) const {
+    const auto& special_functions = kernels().special.on_double;
+    return sum_over_words(n_threads, poll,
+                          [&](std::size_t first, std::size_t end, double* scratch) {
+                              const std::size_t n = (end - first) * K_;
+                              special_functions.log(beta + first * K_, n, scratch);
+                              double part = 0;
+                              for (std::size_t i = 0; i < n; ++i)
+                                  part += scratch[i];
+                              return part;
+                          });
+}
+
+double DirichletCategorical::expected_log_density(const double* lambda, const double* sstats,
+                                                  int n_threads, const Poll& poll) const {
+    const auto& special_functions = kernels().special.on_double;
+    std::vector<double> of_totals = column_sums(lambda, n_threads, poll);
+    for (double& total : of_totals)
+        total = special::digamma(total);
+    return sum_over_words(
+        n_threads, poll, [&](std::size_t first, std::size_t end, double* scratch) {
+            const std::size_t n = (end - first) * K_;
+            special_functions.digamma(lambda + first * K_, n, scratch);
+            const double* counts = sstats + first * K_;
+            double part = 0;
+            for (std::size_t w = 0; w < end - first; ++w) {
+                for (std::size_t k = 0; k < K_; ++k)
+                    part += counts[w * K_ + k] * (scratch[w * K_ + k] - of_totals[k]);
+            }
+            return part;
+        });
+}
+
+double DirichletCategorical::log_density(const double* beta, const double* sstats, int n_threads,
+                                         const Poll& poll) const {
+    const auto& special_functions = kernels().special.on_double;
+    return sum_over_words(n_threads, poll,
+                          [&](std::size_t first, std::size_t end, double* scratch) {
+                              const std::size_t n = (end - first) * K_;
+                              special_functions.log(beta + first * K_, n, scratch);
+                              const double* counts = sstats + first * K_;
+                              double part = 0;
+                              for (std::size_t i = 0; i < n; ++i)
+                                  part += counts[i] == 0.0 ? 0.0 : counts[i] * scratch[i];
+                              return part;
+                          });
+}
+
+}  // namespace vemfast::detail

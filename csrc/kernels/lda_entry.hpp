@@ -1,0 +1,23 @@
+// The kernels of latent Dirichlet allocation of this level, as the table wants them.
+#pragma once
+
+#include "../isa/lda_kernels.hpp"
+#include "lda_estep.hpp"
+#include "lda_statistics.hpp"
+#include "lda_topics.hpp"
+
+namespace vemfast::VEMFAST_LEVEL {
+namespace {
+
+template <class T>
+constexpr LdaEntry<T> lda_entry() {
+    return {&lda_posterior_rows<T>,  &lda_point_rows<T>, &lda_documents<T>,
+            &lda_workspace_bytes<T>, &lda_words<T>,      &lda_log_joint<T>};
+}
+
+constexpr LdaKernels lda_kernels() {
+    return {lda_entry<float>(), lda_entry<double>(), &lda_predict};
+}
+
+}  // namespace
+}  // namespace vemfast::VEMFAST_LEVEL
