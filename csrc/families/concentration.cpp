@@ -15,8 +15,11 @@ using special::lgamma;
 
 constexpr int kMostSteps = 200;
 constexpr int kMostHalvings = 60;
-constexpr double kEnough = 1e-13;  // relative change of every element
+// A step that promises less, relative to the objective, is the last: it squares what error is left,
+// and the objective could not tell it from rounding.
+constexpr double kRounding = 1e-12;
 // Where the data pull a concentration to zero or to infinity it ends here.
+constexpr double kMostLost = 0.9;  // of an element in one step
 constexpr double kLeast = 1e-12;
 constexpr double kMost = 1e12;
 
@@ -63,21 +66,19 @@ double fit_symmetric_concentration(double start, double dimension, double n, dou
             slope + a * a * n * dimension * (dimension * trigamma(dimension * a) - trigamma(a));
         double move = bend < 0 ? -slope / bend : (slope > 0 ? 1.0 : -1.0);
         move = std::clamp(move, -2.0, 2.0);
-        double next = a;
-        double next_value = value;
-        for (int halving = 0; halving < kMostHalvings; ++halving, move *= 0.5) {
+        if (slope * move <= kRounding * (std::abs(value) + n))
+            return std::clamp(a * std::exp(move), kLeast, kMost);
+        bool moved = false;
+        for (int halving = 0; halving < kMostHalvings && !moved; ++halving, move *= 0.5) {
             const double tried = std::clamp(a * std::exp(move), kLeast, kMost);
             const double tried_value = symmetric_objective(tried, dimension, n, sum_log);
-            if (tried_value >= value) {
-                next = tried;
-                next_value = tried_value;
-                break;
+            if (tried_value > value) {
+                a = tried;
+                value = tried_value;
+                moved = true;
             }
         }
-        const double change = std::abs(next - a);
-        a = next;
-        value = next_value;
-        if (change <= kEnough * a)
+        if (!moved)
             break;
     }
     return a;
@@ -86,7 +87,7 @@ double fit_symmetric_concentration(double start, double dimension, double n, dou
 void fit_concentration(double* alpha, std::size_t K, double n, const double* sum_log) {
     if (!(n > 0) || K <= 1)
         return;
-    std::vector<double> slope(K), curve(K), tried(K);
+    std::vector<double> slope(K), curve(K), move(K), tried(K);
     double value = objective(alpha, K, n, sum_log);
     for (int step = 0; step < kMostSteps; ++step) {
         double all = 0;
@@ -102,30 +103,32 @@ void fit_concentration(double* alpha, std::size_t K, double n, const double* sum
             bottom += 1.0 / curve[k];
         }
         const double common = top / bottom;
-        bool moved = false;
-        double change = 0;
-        double scale = 1.0;
-        for (int halving = 0; halving < kMostHalvings && !moved; ++halving, scale *= 0.5) {
-            change = 0;
-            bool inside = true;
-            for (std::size_t k = 0; k < K; ++k) {
-                tried[k] = alpha[k] - scale * (slope[k] - common) / curve[k];
-                inside = inside && tried[k] > 0 && tried[k] <= kMost;
-                change = std::max(change, std::abs(tried[k] - alpha[k]) / alpha[k]);
-            }
-            if (!inside)
-                continue;
+        double promise = 0;  // twice what the objective gains by a whole step
+        double length = 1.0;
+        for (std::size_t k = 0; k < K; ++k) {
+            move[k] = -(slope[k] - common) / curve[k];
+            promise += slope[k] * move[k];
+            if (move[k] < -kMostLost * alpha[k])
+                length = std::min(length, kMostLost * alpha[k] / -move[k]);
+        }
+        if (promise <= kRounding * (std::abs(value) + n)) {
             for (std::size_t k = 0; k < K; ++k)
-                tried[k] = std::max(tried[k], kLeast);
+                alpha[k] = std::clamp(alpha[k] + move[k], 0.5 * alpha[k], 2.0 * alpha[k]);
+            return;
+        }
+        bool moved = false;
+        for (int halving = 0; halving < kMostHalvings && !moved; ++halving, length *= 0.5) {
+            for (std::size_t k = 0; k < K; ++k)
+                tried[k] = std::clamp(alpha[k] + length * move[k], kLeast, kMost);
             const double tried_value = objective(tried.data(), K, n, sum_log);
-            if (tried_value >= value) {
+            if (tried_value > value) {
                 std::copy(tried.begin(), tried.end(), alpha);
                 value = tried_value;
                 moved = true;
             }
         }
-        if (!moved || change <= kEnough)
-            break;
+        if (!moved)
+            return;
     }
 }
 
