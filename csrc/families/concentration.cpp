@@ -15,9 +15,10 @@ using special::lgamma;
 
 constexpr int kMostSteps = 200;
 constexpr int kMostHalvings = 60;
-// A step that promises less, relative to the objective, is the last: it squares what error is left,
-// and the objective could not tell it from rounding.
+// A step that promises less, relative to the objective and the terms that it is a difference of, is
+// the last: it squares what error is left, and the objective could not tell it from rounding.
 constexpr double kRounding = 1e-12;
+constexpr double kRoundingOfTerms = 1e-14;
 // Where the data pull a concentration to zero or to infinity it ends here.
 constexpr double kMostLost = 0.9;  // of an element in one step
 constexpr double kLeast = 1e-12;
@@ -48,6 +49,10 @@ double objective(const double* alpha, std::size_t K, double n, const double* sum
     return value + n * lgamma(all);
 }
 
+double enough(double value, double n, double terms) {
+    return kRounding * (std::abs(value) + n) + kRoundingOfTerms * n * terms;
+}
+
 double symmetric_objective(double a, double dimension, double n, double sum_log) {
     return n * (lgamma(dimension * a) - dimension * lgamma(a)) + (a - 1.0) * sum_log;
 }
@@ -66,7 +71,8 @@ double fit_symmetric_concentration(double start, double dimension, double n, dou
             slope + a * a * n * dimension * (dimension * trigamma(dimension * a) - trigamma(a));
         double move = bend < 0 ? -slope / bend : (slope > 0 ? 1.0 : -1.0);
         move = std::clamp(move, -2.0, 2.0);
-        if (slope * move <= kRounding * (std::abs(value) + n))
+        const double terms = std::abs(lgamma(dimension * a)) + dimension * std::abs(lgamma(a));
+        if (slope * move <= enough(value, n, terms))
             return std::clamp(a * std::exp(move), kLeast, kMost);
         bool moved = false;
         for (int halving = 0; halving < kMostHalvings && !moved; ++halving, move *= 0.5) {
@@ -103,15 +109,17 @@ void fit_concentration(double* alpha, std::size_t K, double n, const double* sum
             bottom += 1.0 / curve[k];
         }
         const double common = top / bottom;
+        double terms = std::abs(lgamma(all));
         double promise = 0;  // twice what the objective gains by a whole step
         double length = 1.0;
         for (std::size_t k = 0; k < K; ++k) {
+            terms += std::abs(lgamma(alpha[k]));
             move[k] = -(slope[k] - common) / curve[k];
             promise += slope[k] * move[k];
             if (move[k] < -kMostLost * alpha[k])
                 length = std::min(length, kMostLost * alpha[k] / -move[k]);
         }
-        if (promise <= kRounding * (std::abs(value) + n)) {
+        if (promise <= enough(value, n, terms)) {
             for (std::size_t k = 0; k < K; ++k)
                 alpha[k] = std::clamp(alpha[k] + move[k], 0.5 * alpha[k], 2.0 * alpha[k]);
             return;

@@ -293,9 +293,10 @@ std::vector<std::int64_t> count_tokens(const Documents& documents) {
         for (std::int64_t i = documents.indptr[d]; i < documents.indptr[d + 1]; ++i) {
             const double count = count_at(documents, i);
             require(count == std::floor(count) && count >= 0 && count < 0x1p53, "document ",
-                    documents.offset + d, ", word ", documents.indices[i], " has the count ", count,
-                    ", but hard-em and gibbs treat tokens one by one and need whole numbers; use "
-                    "mean-field or variational-em, or round the counts");
+                    documents.offset + d, ", word ", documents.indices[i], " has a count of ",
+                    count,
+                    ": inference='hard-em' and 'gibbs' give each token a topic, so counts must be "
+                    "whole numbers; use 'mean-field' or 'variational-em'");
             tokens += static_cast<std::int64_t>(count);
         }
         first[d + 1] = first[d] + tokens;

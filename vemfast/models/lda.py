@@ -1,7 +1,7 @@
 """Latent Dirichlet allocation, native, behind the model contract: thin.
 
-Everything over the documents and over the K x V topics happens in the extension; this file names the
-layouts, keeps the configuration, and chooses starts. Its plain NumPy twin is
+Everything over the documents and over the K x V topics happens in the extension; this file names
+the layouts, keeps the configuration, and chooses starts. Its plain NumPy twin is
 `vemfast.reference.lda`.
 """
 
@@ -111,9 +111,7 @@ class LatentDirichletAllocation(Model):
 
     def expected_log_joint(self, params: Params, stats: Stats) -> float:
         """Return the inner product of statistics and natural parameters, nats."""
-        return self._core.expected_log_joint(
-            params.kind, params.buffer, stats.buffer, self._n_jobs
-        )
+        return self._core.expected_log_joint(params.kind, params.buffer, stats.buffer, self._n_jobs)
 
     def infer(
         self, params: Params, block: DocumentBlock, n_jobs: int = 1
@@ -148,9 +146,7 @@ class LatentDirichletAllocation(Model):
             )
 
 
-def log_predictive(
-    theta: Array, topics: Array, block: DocumentBlock, n_jobs: int = 1
-) -> Array:
+def log_predictive(theta: Array, topics: Array, block: DocumentBlock, n_jobs: int = 1) -> Array:
     """Return Σ_w c_w log(θ_d . β_w) of each document, nats.
 
     Parameters
