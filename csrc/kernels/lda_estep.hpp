@@ -2,7 +2,8 @@
 // what the statistics of a chunk are then made of (lda_statistics.hpp).
 #pragma once
 
-#include "../latents/admixture.hpp"
+#include "../latents/admixture_bound.hpp"
+#include "../latents/admixture_infer.hpp"
 #include "../latents/admixture_tokens.hpp"
 
 namespace vemfast::VEMFAST_LEVEL {
@@ -11,26 +12,26 @@ namespace {
 // A document whose rows take more bytes than this reads them in their places.
 constexpr std::size_t kGatherBytes = std::size_t{1} << 20;
 
-// For its life, results too small for a normal number are zero, and so are such arguments. Products
+// From here on results too small for a normal number are zero, and so are such arguments. Products
 // of small shares and small probabilities would be denormal numbers, which cost a hundred times a
-// normal one and add nothing that a sum of shares could show. Each thread has its own mode.
-class FlushDenormals {
-  public:
+// normal one and add nothing that a sum of shares could show. Each thread has its own mode; the one
+// before is returned, for restore_mode. No guard object: its clean-up would make the linker share
+// the tables of exceptions among the levels.
+inline unsigned flush_denormals() {
 #if defined(__SSE2__)
-    FlushDenormals() : mode_(_mm_getcsr()) { _mm_setcsr(mode_ | 0x8040U); }
-    ~FlushDenormals() { _mm_setcsr(mode_); }
+    const unsigned mode = _mm_getcsr();
+    _mm_setcsr(mode | 0x8040U);
+    return mode;
 #else
-    FlushDenormals() = default;
-    ~FlushDenormals() = default;
+    return 0;
 #endif
-    FlushDenormals(const FlushDenormals&) = delete;
-    FlushDenormals& operator=(const FlushDenormals&) = delete;
+}
 
-  private:
+inline void restore_mode([[maybe_unused]] unsigned mode) {
 #if defined(__SSE2__)
-    unsigned mode_;
+    _mm_setcsr(mode);
 #endif
-};
+}
 
 inline std::size_t to_multiple(std::size_t n, std::size_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
@@ -50,6 +51,8 @@ struct LdaWorkspace {
     T* ones;    // ld
     T* counts;  // longest document, padded to groups
     T* norms;   // likewise
+    T* rest;    // likewise
+    PackedSpace<T> packed;
     T* gamma;   // ld; tokens by topic
     T* e;       // ld
     T* totals;  // 2 ld
@@ -59,16 +62,25 @@ struct LdaWorkspace {
 template <class T>
 inline LdaWorkspace<T> carve_lda(void* memory, std::size_t longest, std::size_t ld) {
     std::size_t used = 0;
-    const auto take = [&](T*& pointer, std::size_t count) {
-        pointer = reinterpret_cast<T*>(reinterpret_cast<std::uintptr_t>(memory) + used);
-        used += to_multiple(count * sizeof(T), 64);
+    const auto take = [&]<class Item>(Item*& pointer, std::size_t count) {
+        pointer = reinterpret_cast<Item*>(reinterpret_cast<std::uintptr_t>(memory) + used);
+        used += to_multiple(count * sizeof(Item), 64);
     };
     const std::size_t words = whole_groups(longest, kGroupWords<T>);
     LdaWorkspace<T> space{};
-    take(space.rows, whole_groups(gathered_words<T>(longest, ld), kGroupWords<T>) * ld);
+    const std::size_t gathered = whole_groups(gathered_words<T>(longest, ld), kGroupWords<T>);
+    take(space.rows, gathered * ld);
     take(space.ones, ld);
     take(space.counts, words);
     take(space.norms, words);
+    take(space.rest, words);
+    take(space.packed.rows, gathered * (ld / 2));
+    take(space.packed.alpha, ld);
+    take(space.packed.gamma, ld);
+    take(space.packed.e, ld);
+    take(space.packed.vanished, ld);
+    take(space.packed.topics, ld);
+    take(space.packed.from, ld);
     take(space.gamma, ld);
     take(space.e, ld);
     take(space.totals, 2 * ld);
@@ -138,11 +150,16 @@ static void factorised_document(const LdaTask<T>& task, std::size_t d, std::size
     doc.n_padded = whole_groups(doc.n, kGroupWords<T>);
     doc.counts = space.counts;
     doc.norms = space.norms;
+    doc.rest = space.rest;
+    doc.alpha = topics.alpha;
     doc.gamma = space.gamma;
     doc.e = space.e;
     doc.totals = space.totals;
     load_counts<T>(task.documents, first, doc.n, doc.n_padded, space.counts);
     doc.rows = word_rows<T>(topics, words, doc.n, doc.n_padded, longest, space);
+    PackedSpace<T> packed = space.packed;
+    if (doc.rows.index != nullptr)
+        packed.rows = nullptr;  // there is no room
     for (std::size_t k = 0; k < topics.ld; ++k) {
         if (k >= K)
             doc.gamma[k] = T(0);
@@ -155,7 +172,7 @@ static void factorised_document(const LdaTask<T>& task, std::size_t d, std::size
     for (std::size_t i = 0; i < doc.n; ++i)
         count += static_cast<double>(doc.counts[i]);
     if (doc.n > 0)
-        infer_document<T>(doc, topics, task.max_inner, task.inner_tol);
+        infer_document<T>(doc, K, task.max_inner, task.inner_tol, packed);
     for (std::size_t k = 0; k < K; ++k)
         task.gamma[d * K + k] = doc.gamma[k];
 
@@ -225,8 +242,8 @@ static void token_document(const LdaTask<T>& task, std::size_t d, const LdaWorks
         sample_document<T>(doc, topics, is_cold,
                            {task.seed, task.iteration, kRowStream, task.documents.offset + d});
 
-    // q(theta) given z is Dirichlet(alpha + n), and log p(z | alpha) is
-    // log normaliser of alpha - that of alpha + n: the terms of gamma = alpha + n with a = gamma.
+    // q(theta) given z is Dirichlet(alpha + n), and log p(z | alpha) is log normaliser of alpha -
+    // that of alpha + n: the terms of gamma = alpha + n with a = gamma.
     const double weight = weight_of(task.documents, d);
     double log_labels = topics.log_normaliser;
     double sum = topics.alpha_sum + static_cast<double>(n_tokens);
@@ -262,7 +279,7 @@ static void token_document(const LdaTask<T>& task, std::size_t d, const LdaWorks
 template <class T>
 static void lda_documents(const LdaTask<T>& task, std::size_t first, std::size_t end,
                           std::size_t longest, void* memory, double* partial) {
-    const FlushDenormals flush;
+    const unsigned mode = flush_denormals();
     const LdaWorkspace<T> space = carve_lda<T>(memory, longest, task.topics.ld);
     for (std::size_t k = 0; k < task.topics.ld; ++k)
         space.ones[k] = T(1);
@@ -272,6 +289,7 @@ static void lda_documents(const LdaTask<T>& task, std::size_t first, std::size_t
         else
             token_document<T>(task, d, space, partial);
     }
+    restore_mode(mode);
 }
 
 }  // namespace

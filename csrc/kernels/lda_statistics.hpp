@@ -2,14 +2,14 @@
 // end) from what one chunk of documents left, always in the order of the documents.
 #pragma once
 
-#include "../latents/admixture.hpp"
+#include "../latents/admixture_bound.hpp"
 
 namespace vemfast::VEMFAST_LEVEL {
 namespace {
 
 // Entries that are summed in T before they are added in double.
 constexpr std::int64_t kEntryBlock = 32;
-constexpr std::size_t kStrip = 4;  // vectors of topics that are summed together
+constexpr std::size_t kTopicStrip = 4;  // vectors of topics that are summed together
 
 template <class T>
 inline void add_vector(double* to, std::size_t count, Vec<T> sum, Vec<T> row) {
@@ -30,16 +30,16 @@ static void add_word(const LdaTask<T>& task, const WordIndex& index, std::size_t
         const std::int64_t rest = index.begin[w + 1] - from;
         const std::int64_t to = from + (rest < kEntryBlock ? rest : kEntryBlock);
         std::size_t k = 0;
-        for (; k + kStrip * kLanes<T> <= ld; k += kStrip * kLanes<T>) {
-            Vec<T> sums[kStrip] = {};
+        for (; k + kTopicStrip * kLanes<T> <= ld; k += kTopicStrip * kLanes<T>) {
+            Vec<T> sums[kTopicStrip] = {};
             for (std::int64_t i = from; i < to; ++i) {
                 const T* e = task.proportions + index.document[i] * ld + k;
                 const Vec<T> ratio = splat<T>(task.ratios[index.entry[i]]);
 #pragma GCC unroll 4
-                for (std::size_t v = 0; v < kStrip; ++v)
+                for (std::size_t v = 0; v < kTopicStrip; ++v)
                     sums[v] = mul_add<T>(ratio, load<T>(e + v * kLanes<T>), sums[v]);
             }
-            for (std::size_t v = 0; v < kStrip; ++v) {
+            for (std::size_t v = 0; v < kTopicStrip; ++v) {
                 const std::size_t at = k + v * kLanes<T>;
                 const std::size_t count = at >= K ? 0 : K - at < kLanes<T> ? K - at : kLanes<T>;
                 add_vector<T>(out + at, count, sums[v], load<T>(row + at));

@@ -1,7 +1,7 @@
 // Rows of topics for the E-step of latent Dirichlet allocation, from points and from posteriors.
 #pragma once
 
-#include "../latents/admixture.hpp"
+#include "../latents/admixture_bound.hpp"
 
 namespace vemfast::VEMFAST_LEVEL {
 namespace {

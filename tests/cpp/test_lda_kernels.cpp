@@ -197,6 +197,14 @@ TEST_CASE(factorised_is_its_definition) {
     }
 }
 
+TEST_CASE(topics_that_vanish_are_left_out_of_the_iteration) {
+    for (const std::size_t K : {9, 40, 100}) {
+        check_factorised<double>(problem(23, 40, K, 30, 0.02), 70, 1e-9);
+        check_factorised<double>(problem(23, 40, K, 30, 0.1), 25, 1e-9);
+        check_factorised<float>(problem(23, 40, K, 30, 0.1), 25, 2e-3);
+    }
+}
+
 TEST_CASE(many_chunks_and_groups_of_documents) {
     check_factorised<double>(problem(6000, 12, 200, 6), 2, 1e-11);
 }
