@@ -51,7 +51,6 @@ struct LdaWorkspace {
     T* ones;    // ld
     T* counts;  // longest document, padded to groups
     T* norms;   // likewise
-    T* rest;    // likewise
     PackedSpace<T> packed;
     T* gamma;   // ld; tokens by topic
     T* e;       // ld
@@ -73,12 +72,10 @@ inline LdaWorkspace<T> carve_lda(void* memory, std::size_t longest, std::size_t 
     take(space.ones, ld);
     take(space.counts, words);
     take(space.norms, words);
-    take(space.rest, words);
     take(space.packed.rows, gathered * (ld / 2));
     take(space.packed.alpha, ld);
     take(space.packed.gamma, ld);
     take(space.packed.e, ld);
-    take(space.packed.vanished, ld);
     take(space.packed.topics, ld);
     take(space.packed.from, ld);
     take(space.gamma, ld);
@@ -150,7 +147,6 @@ static void factorised_document(const LdaTask<T>& task, std::size_t d, std::size
     doc.n_padded = whole_groups(doc.n, kGroupWords<T>);
     doc.counts = space.counts;
     doc.norms = space.norms;
-    doc.rest = space.rest;
     doc.alpha = topics.alpha;
     doc.gamma = space.gamma;
     doc.e = space.e;

@@ -61,7 +61,6 @@ struct Document {
     std::size_t n_padded;
     const T* counts;  // n_padded
     T* norms;         // n_padded
-    T* rest;          // n_padded: what topics that are not in `rows` add to the norms
     const T* alpha;   // ld
     T* gamma;         // ld
     T* e;             // ld
@@ -174,7 +173,7 @@ inline bool take_totals(Document<T>& doc) {
         group_rows<T>(doc.rows, first, row);
         group_norms<T>(row, doc.e, ld, ratios);
         for (std::size_t i = 0; i < kGroupWords<T>; i += kLanes<T>) {
-            Vec<T> norm = load<T>(ratios + i) + load<T>(doc.rest + first + i);
+            Vec<T> norm = load<T>(ratios + i);
             least = min<T>(least, norm);
             if (doc.careful)
                 norm = max<T>(norm, splat<T>(kLeastShare<T>));

@@ -2,8 +2,9 @@
 //
 // Topics that vanish from a document cost as much as others, and soon most have: gamma_k - alpha_k
 // falls like e_k, to nothing that is left to iterate. When half of the topics are that far, the
-// rows of the others are packed together, and what the vanished add to each norm is kept as a
-// number, exact while their e stands still. The norms at the end are those of all topics.
+// rows of the others are packed together and iterated alone. A topic's share of a word is at most
+// (gamma_k - alpha_k) / c_w, so the norms lose no more than rounding; those at the end are of all
+// topics.
 #pragma once
 
 #include "admixture.hpp"
@@ -18,7 +19,7 @@ using namespace vemfast::detail;  // plain data only
 // it multiplies a small difference by itself times psi'(alpha).
 template <class T>
 inline Vec<T> vanishing(Vec<T> alpha) {
-    return min<T>(splat<T>(sizeof(T) == 8 ? T(1e-13) : T(1e-6)), splat<T>(T(0.01)) * alpha * alpha);
+    return min<T>(splat<T>(sizeof(T) == 8 ? T(1e-13) : T(1e-7)), splat<T>(T(0.01)) * alpha * alpha);
 }
 
 template <class T>
@@ -39,7 +40,6 @@ struct PackedSpace {
     T* alpha;              // ld
     T* gamma;              // ld
     T* e;                  // ld
-    T* vanished;           // ld
     std::int32_t* topics;  // ld: which topics the packed ones are
     std::int32_t* from;    // ld: and where they were before
 };
@@ -59,7 +59,6 @@ static Document<T> pack_present(const Document<T>& doc, std::size_t present, boo
     for (std::size_t k = 0; k < doc.rows.ld; ++k) {
         const T alpha = doc.alpha[k];
         const bool is_present = doc.gamma[k] - alpha > vanishing<T>(splat<T>(alpha))[0];
-        space.vanished[k] = is_present ? T(0) : doc.e[k];
         if (!is_present)
             continue;
         space.from[count] = static_cast<std::int32_t>(k);
@@ -71,12 +70,9 @@ static Document<T> pack_present(const Document<T>& doc, std::size_t present, boo
     for (std::size_t k = count; k < ld; ++k)
         space.alpha[k] = space.gamma[k] = space.e[k] = T(0);
     const T* row[kGroupWords<T>];
-    T rest[kGroupWords<T>];
     for (std::size_t first = 0; first < doc.n_padded; first += kGroupWords<T>) {
         group_rows<T>(doc.rows, first, row);
-        group_norms<T>(row, space.vanished, doc.rows.ld, rest);
         for (std::size_t i = 0; i < kGroupWords<T>; ++i) {
-            doc.rest[first + i] += rest[i];
             T* to = space.rows + (first + i) * ld;
             for (std::size_t k = 0; k < count; ++k)
                 to[k] = row[i][space.from[k]];
@@ -125,8 +121,6 @@ static void infer_document(Document<T>& doc, std::size_t K, int max_inner, doubl
     const T enough = static_cast<T>(inner_tol) * static_cast<T>(K);
     Steps steps{max_inner, space.rows == nullptr ? kNever : kBeforePacking};
     std::size_t present = 0;
-    for (std::size_t i = 0; i < doc.n_padded; ++i)
-        doc.rest[i] = T(0);
     take_shares<T>(doc);
     Ended ended = iterate<T>(doc, enough, steps, present);
     Document<T> packed = doc;
@@ -139,11 +133,8 @@ static void infer_document(Document<T>& doc, std::size_t K, int max_inner, doubl
         for (std::size_t k = 0; k < count; ++k)
             doc.gamma[space.topics[k]] = packed.gamma[k];
     }
-    if (is_packed) {
-        for (std::size_t i = 0; i < doc.n_padded; ++i)
-            doc.rest[i] = T(0);
+    if (is_packed)
         take_shares<T>(doc);
-    }
     if (ended == Ended::done && take_norms<T>(doc))
         return;
     doc.careful = true;
