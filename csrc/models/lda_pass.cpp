@@ -144,9 +144,9 @@ class Step {
           K_(table.n_components),
           V_(table.n_words),
           longest_(longest_document(documents)),
-          workspaces_(exec::n_slots(std::max<std::int64_t>(pass.n_threads, 1), pass.n_threads),
-                      entry<T>().workspace_bytes(longest_, table.ld)),
           sstats_(stats + 2) {
+        workspaces_.reserve(std::max(pass.n_threads, 1),
+                            entry<T>().workspace_bytes(longest_, table.ld));
         task_.first_token = first_token;
     }
 
@@ -269,8 +269,9 @@ void run_infer(const LdaTable& table, const Documents& documents, const LdaPass&
     const std::size_t longest = longest_document(documents);
     const auto groups = cut(documents, 0, documents.n_documents, kGroupEntries, kGroupDocuments);
     const auto n_items = static_cast<std::int64_t>(groups.size());
-    Workspaces workspaces(exec::n_slots(n_items, pass.n_threads),
-                          entry<T>().workspace_bytes(longest, table.ld));
+    Workspaces workspaces;
+    workspaces.reserve(exec::n_slots(n_items, pass.n_threads),
+                       entry<T>().workspace_bytes(longest, table.ld));
     exec::parallel_for(n_items, pass.n_threads, poll, [&](std::int64_t item, int slot) {
         const auto group = static_cast<std::size_t>(item);
         entry<T>().documents(task, group == 0 ? 0 : groups[group - 1], groups[group], longest,
