@@ -1,18 +1,13 @@
 """Small corpora and configurations of latent Dirichlet allocation, which several tests share."""
 
-import importlib.util
-
 import numpy as np
 
 from vemfast.documents import as_documents
+from vemfast.models.lda import LatentDirichletAllocation as Native
 from vemfast.models.lda_config import LdaConfig
 from vemfast.reference import LatentDirichletAllocation as Reference
 
-IMPLEMENTATIONS = {"reference": Reference}
-if importlib.util.find_spec("vemfast.models.lda"):
-    from vemfast.models.lda import LatentDirichletAllocation as Native
-
-    IMPLEMENTATIONS["native"] = Native
+IMPLEMENTATIONS = {"reference": Reference, "native": Native}
 
 RUNGS = ("gibbs", "mean-field", "variational-em", "hard-em")
 DETERMINISTIC = RUNGS[1:]

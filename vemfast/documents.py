@@ -345,10 +345,14 @@ def _check_counts(
     bad = ~(np.isfinite(counts) & (counts >= 0))
     if bad.any():
         entry = int(np.argmax(bad))
-        raise ValueError(
-            f"counts must be finite and >= 0; document {_document(indptr, entry)}, word "
-            f"{indices[entry]} has {counts[entry]}"
-        )
+        value = counts[entry]
+        where = f"document {_document(indptr, entry)}, word {indices[entry]}"
+        if np.isfinite(value):
+            raise ValueError(
+                f"Negative values in data passed as counts of words: {where} has {value:g}"
+            )
+        what = "NaN" if np.isnan(value) else "infinity (inf)"
+        raise ValueError(f"counts must be finite and >= 0; {where} has {what}")
 
 
 def _document(indptr: NDArray[np.int64], entry: int) -> int:

@@ -154,7 +154,7 @@ def ladder(
         Rung(
             rung,
             float(model.lower_bound_),
-            float(model.score(X_test)),
+            _held_out(model, X_test),
             seconds,
             _distance(model.component_estimates(), top),
             int(model.n_iter_),
@@ -166,13 +166,20 @@ def ladder(
     return Ladder(rows, refused)
 
 
+def _held_out(model: Any, X: Any) -> float:
+    """Return the mean log predictive density: of topics, by document completion."""
+    return float(getattr(model, "held_out_score", model.score)(X))
+
+
 def _on_rung(estimator: Any, rung: str) -> Any:
     """Return a clone on another rung, options without effect there at their defaults."""
     from sklearn.base import clone
 
     copy = clone(estimator).set_params(inference=rung)
-    if copy.schedule not in METHODS[rung].schedules:
+    if copy.schedule not in (None, *METHODS[rung].schedules):
         copy.set_params(schedule=METHODS[rung].schedules[0])
+    if hasattr(copy, "_without_effect"):
+        return copy.set_params(**copy._without_effect())
     names = copy.get_params(deep=False)
     copy.set_params(**without_effect(rung, copy.schedule, names))
     if rung == "gibbs" and "n_init" in names:

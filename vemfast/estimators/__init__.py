@@ -8,6 +8,7 @@ command line and `vemfast.ladder`.
 from vemfast.estimators.bernoulli_mixture import BernoulliDraws, BernoulliMixture
 from vemfast.estimators.categorical_mixture import CategoricalDraws, CategoricalMixture
 from vemfast.estimators.gaussian_mixture import GaussianMixture, PosteriorDraws
+from vemfast.estimators.lda import LatentDirichletAllocation, TopicDraws
 from vemfast.estimators.many import MixtureFits, fit_many
 from vemfast.estimators.poisson_mixture import PoissonDraws, PoissonMixture
 
@@ -17,9 +18,11 @@ __all__ = [
     "CategoricalDraws",
     "CategoricalMixture",
     "GaussianMixture",
+    "LatentDirichletAllocation",
     "MixtureFits",
     "PoissonDraws",
     "PoissonMixture",
     "PosteriorDraws",
+    "TopicDraws",
     "fit_many",
 ]

@@ -236,6 +236,9 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
 
     def _control(self, **options: Any) -> Control:
         refuse_unused(self.inference, self.schedule, **options)
+        return self._control_of(self.schedule, **options)
+
+    def _control_of(self, schedule: str, **options: Any) -> Control:
         callbacks = self.callbacks
         options = {  # NumPy's small integers would overflow
             name: value.item() if isinstance(value, np.generic) else value
@@ -243,7 +246,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             if name in Control.__slots__
         }
         return Control(
-            schedule=self.schedule,
+            schedule=schedule,
             callbacks=(callbacks,) if callable(callbacks) else tuple(callbacks or ()),
             verbose=int(self.verbose),
             **options,
@@ -260,7 +263,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
     def _run(
         self,
         model: Model,
-        blocks: Sequence[RowBlock | StreamBlock],
+        blocks: Sequence[Any],
         step: Step,
         control: Control,
         work: int,
@@ -304,7 +307,11 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
                 if interrupted and self.on_interrupt == "return":
                     return
             raise
-        report(model, winner, control, step, stacklevel=5, notes=notes)
+        report(model, winner, control, step, 5, notes, self._to_converge())
+
+    def _to_converge(self) -> bool:
+        """Whether a fit that ends with `max_iter` is to warn."""
+        return True
 
     def _keep_fit(self, result: FitResult, attributes: dict[str, Any]) -> None:
         """Replace the attributes of an earlier fit.

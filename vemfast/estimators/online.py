@@ -92,6 +92,10 @@ class OnlineEstimator(Estimator):
         """Return more rows, checked, as a block for a model of earlier ones."""
         raise NotImplementedError
 
+    def _whole(self, block: Any, progress: Progress | None) -> float | None:
+        """Return the weight of all rows of which chunks are a sample; None: of those seen."""
+        return self.total_samples  # type: ignore[no-any-return]
+
     @_OfEstimates
     def partial_fit(
         self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
@@ -169,7 +173,7 @@ class OnlineEstimator(Estimator):
         step = Step(step.local_rule, step.parameter_rule, seed, 0, step.n_jobs)
         warm = self._warm(model)
         params = model.init([block], step) if warm is None else model.adopt(warm, [block], step)
-        progress = begin(model, params, block, step, self.total_samples)
+        progress = begin(model, params, block, step, self._whole(block, None))
         settings = {k: v for k, v in self.get_params(deep=False).items() if k not in _FREE}
         known = _Online(model, step, progress, columns, settings, [progress.objective])
         return known, self._notes(block)
@@ -186,7 +190,7 @@ class OnlineEstimator(Estimator):
             online.progress,
             block,
             step,
-            self.total_samples,
+            self._whole(block, online.progress),
             self.learning_decay,
             self.learning_offset,
         )

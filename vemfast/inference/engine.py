@@ -167,13 +167,15 @@ def report(
     step: Step,
     stacklevel: int = 3,
     notes: Sequence[str] = (),
+    to_converge: bool = True,
 ) -> None:
     """Warn of a fit that did not converge, and of degenerate data and estimates, once each.
 
-    `notes` are what the caller knows of the data. A draw is not an estimate, so it is not judged.
+    `notes` are what the caller knows of the data; `to_converge` is whether it asked for more than a
+    number of iterations. A draw is not an estimate, so it is not judged.
     """
     sampled = step.parameter_rule == "sampled"
-    judged = not sampled and control.schedule != "minibatch"
+    judged = to_converge and not sampled and control.schedule != "minibatch"
     if judged and result.stop_reason == "max_iter":
         from sklearn.exceptions import ConvergenceWarning
 

@@ -22,9 +22,11 @@ from vemfast.estimators import (
     CategoricalDraws,
     CategoricalMixture,
     GaussianMixture,
+    LatentDirichletAllocation,
     PoissonDraws,
     PoissonMixture,
     PosteriorDraws,
+    TopicDraws,
 )
 
 __all__ = ["SCHEMAS", "Field", "Schema", "check_fields"]
@@ -298,6 +300,27 @@ def _categorical_mixture(estimator: Any, n_features: int) -> dict[str, Field]:
     return fields
 
 
+def _latent_dirichlet_allocation(estimator: Any, n_features: int) -> dict[str, Field]:
+    K, V = estimator.n_components, n_features
+    chains = ("chains", "draws*")
+    given = estimator.topic_word_prior
+    dimensions = 0 if given is None or isinstance(given, str) else np.ndim(given)
+    prior = Field("float", rule=_positive)
+    if dimensions:
+        prior = Field("array", (V,) if dimensions == 1 else (K, V), _positive)
+    return {
+        **_common(n_features),
+        "components_": Field("array", (K, V), _not_negative),
+        "topic_word_": Field("array", (K, V), _stochastic),
+        "is_posterior_": Field("bool"),
+        "doc_topic_prior_": Field("array", (K,), _positive),
+        "topic_word_prior_": prior,
+        "posterior_.topics": Field("array", (*chains, K, V), _stochastic, "draws"),
+        "posterior_.doc_topic_prior": Field("array", (*chains, K), _positive, "draws"),
+        "posterior_.log_joint": Field("array", chains, _finite, "draws"),
+    }
+
+
 SCHEMAS: dict[str, Schema] = {
     "BernoulliMixture": Schema(
         BernoulliMixture,
@@ -311,6 +334,9 @@ SCHEMAS: dict[str, Schema] = {
         _codes_agree,
     ),
     "GaussianMixture": Schema(GaussianMixture, _gaussian_mixture, {"posterior_": PosteriorDraws}),
+    "LatentDirichletAllocation": Schema(
+        LatentDirichletAllocation, _latent_dirichlet_allocation, {"posterior_": TopicDraws}
+    ),
     "PoissonMixture": Schema(
         PoissonMixture,
         _per_feature("rates", _not_negative, ("shape_", "rate_")),

@@ -1,0 +1,265 @@
+"""What is done with fitted topics: proportions and scores of documents, top words, samples."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from vemfast.documents import DocumentBlock, as_documents, is_corpus
+from vemfast.estimators.base import check_sample_weight, refuse_text
+from vemfast.estimators.online import OnlineEstimator
+from vemfast.models import lda_points as points
+from vemfast.models.lda import log_predictive
+
+__all__ = ["TopicEstimator"]
+
+Array = NDArray[np.float64]
+
+
+class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEstimator):  # type: ignore[misc]
+    """Base of an estimator of topics: the data, and the use of a fit."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.positive_only = True
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.components_.shape[0])
+
+    @property
+    def exp_dirichlet_component_(self) -> Array:
+        """exp(E[log β]) of the topics, shape (n_components, n_words)."""
+        check_is_fitted(self)
+        return points.exp_expected_log(self.components_, self.is_posterior_)
+
+    # ---- documents ---------------------------------------------------------------------------
+
+    def _documents_to_fit(self, X: Any) -> tuple[DocumentBlock, dict[str, Any]]:
+        """Return documents as a block, and the attributes that describe their columns."""
+        if is_corpus(X):
+            block = as_documents(X, dtype=self.dtype)
+            return block, {"n_features_in_": block.n_words}
+        scratch = copy.copy(self)
+        block = as_documents(self._validated(scratch, X, True), dtype=self.dtype)
+        named = ("n_features_in_", "feature_names_in_")
+        return block, {name: vars(scratch)[name] for name in named if name in vars(scratch)}
+
+    def _documents(self, X: Any) -> DocumentBlock:
+        """Return documents of the words that were fitted."""
+        check_is_fitted(self)
+        if is_corpus(X):
+            return as_documents(X, None, self.n_features_in_, self.dtype)
+        return as_documents(self._validated(self, X, False), dtype=self.dtype)
+
+    @staticmethod
+    def _validated(estimator: Any, X: Any, reset: bool) -> Any:
+        refuse_text(X)
+        return validate_data(
+            estimator,
+            X,
+            reset=reset,
+            dtype=None,
+            accept_sparse=True,
+            ensure_all_finite=False,
+            estimator=type(estimator).__name__,
+        )
+
+    def _check_tokens(self, block: DocumentBlock) -> None:
+        if block.is_whole:
+            return
+        entry = int(np.argmax(block.counts != np.floor(block.counts)))
+        document = int(np.searchsorted(block.indptr, entry, side="right")) - 1
+        raise ValueError(
+            f"document {document}, word {block.indices[entry]} has a count of "
+            f"{block.counts[entry]:g}, but inference={self.inference!r} gives each token a topic, "
+            "so counts must be whole numbers; use 'mean-field' or 'variational-em'"
+        )
+
+    # ---- use ---------------------------------------------------------------------------------
+
+    def _infer(self, X: Any) -> tuple[DocumentBlock, Array, Array]:
+        """Return documents, their γ and their bounds."""
+        block = self._documents(X)
+        return block, *self._inferred(block)
+
+    def _inferred(self, block: DocumentBlock) -> tuple[Array, Array]:
+        model, params = points.fitted(
+            self.components_ if self.is_posterior_ else self.topic_word_,
+            self.is_posterior_,
+            self.doc_topic_prior_,
+            int(self.max_doc_update_iter),
+            float(self.mean_change_tol),
+            self.dtype,
+        )
+        gamma, bounds = model.infer(params, block, self._threads())
+        return np.asarray(gamma, dtype=np.float64), np.asarray(bounds)
+
+    def transform(self, X: Any, *, normalize: bool = True) -> Array:
+        """Return the topic proportions of documents, shape (n_documents, n_components).
+
+        Parameters
+        ----------
+        X : as in `fit`
+        normalize : bool, default=True
+            Whether rows add up to one, E[θ], or are the parameters γ of q(θ) = Dirichlet(γ).
+        """
+        _, gamma, _ = self._infer(X)
+        return gamma / gamma.sum(axis=1, keepdims=True) if normalize else gamma
+
+    def fit_transform(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        normalize: bool = True,
+    ) -> Array:
+        """Fit the topics, and return the proportions of the documents by `transform`."""
+        fitted = self.fit(X, y, sample_weight)
+        return fitted.transform(X, normalize=normalize)  # type: ignore[no-any-return]
+
+    def score_samples(self, X: Any) -> Array:
+        """Return a bound on log p(w_d) of each document given the topics, nats.
+
+        -inf for a document with a word that no topic has.
+        """
+        return self._infer(X)[2]
+
+    def score(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
+        """Return the (weighted) sum of `score_samples`, nats.
+
+        The bound given the topics: unlike scikit-learn's it leaves the topics' own share out, so
+        that parts of a test set add up.
+        """
+        bounds = self.score_samples(X)
+        weights = check_sample_weight(sample_weight, bounds.size)
+        if weights is None:
+            return float(bounds.sum())
+        return float(bounds[weights > 0] @ weights[weights > 0])
+
+    def perplexity(self, X: Any) -> float:
+        """Return exp(-score / tokens): lower is better, 1 is certain."""
+        block, _, bounds = self._infer(X)
+        if not block.total_weight > 0:
+            raise ValueError("X has no tokens, so there is nothing to be perplexed by")
+        with np.errstate(over="ignore"):
+            return float(np.exp(-bounds.sum() / block.total_weight))
+
+    def held_out_score(self, X: Any, *, random_state: Any = 0) -> float:
+        """Return the log probability of held-out halves of documents, nats a token.
+
+        Document completion: half of each document's tokens, drawn at random, infer its proportions,
+        and the other half is scored by the expected proportions and topics. Comparable between all
+        rungs, and to other libraries.
+
+        Parameters
+        ----------
+        X : as in `fit`
+            Of whole counts.
+        random_state : int, RandomState, Generator or None, default=0
+            Of the halves.
+        """
+        block = self._documents(X)
+        seen, held = points.split_tokens(block, _generator(random_state))
+        if not held.total_weight > 0:
+            raise ValueError("X has no tokens to hold out")
+        gamma, _ = self._inferred(seen)
+        theta = gamma / gamma.sum(axis=1, keepdims=True)
+        log_p = log_predictive(theta, self.topic_word_.T, held, self._threads())
+        return float(np.sum(log_p) / held.total_weight)
+
+    def top_words(
+        self, vocabulary: Sequence[Any] | Mapping[Any, Any] | None = None, n: int = 10
+    ) -> list[list[Any]]:
+        """Return the likeliest words of each topic, the likeliest first.
+
+        Parameters
+        ----------
+        vocabulary : sequence or mapping, default=None
+            The word of each number; or a mapping from words to numbers, as CountVectorizer's
+            `vocabulary_`, or from numbers to words, as a gensim dictionary. None: the column names
+            of the fit if there were any, else word numbers.
+        n : int, default=10
+        """
+        check_is_fitted(self)
+        if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
+            raise ValueError(f"n must be an integer >= 1; got {n!r}")
+        V = self.topic_word_.shape[1]
+        if vocabulary is None:
+            vocabulary = getattr(self, "feature_names_in_", range(V))
+        words = _words(vocabulary, V)
+        order = np.argsort(-self.topic_word_, axis=1, kind="stable")[:, : int(n)]
+        return [[words[w] for w in topic] for topic in order.tolist()]
+
+    def sample(self, n_samples: int = 1, length: ArrayLike = 100) -> tuple[Any, Array]:
+        """Draw documents at the point attributes.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        length : int or array-like of shape (n_samples,), default=100
+            Tokens a document, which the model does not say.
+
+        Returns
+        -------
+        X : sparse array of shape (n_samples, n_words)
+            Counts.
+        theta : ndarray of shape (n_samples, n_components)
+            Topic proportions.
+        """
+        check_is_fitted(self)
+        if isinstance(n_samples, bool) or not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples must be an integer >= 1; got {n_samples!r}")
+        lengths = np.asarray(length)
+        if lengths.dtype.kind not in "iu" or (lengths < 0).any():
+            raise ValueError(f"length must be whole numbers >= 0; got {length!r}")
+        if lengths.shape not in ((), (n_samples,)):
+            raise ValueError(f"length has shape {lengths.shape}, expected () or ({n_samples},)")
+        lengths = np.broadcast_to(lengths, (int(n_samples),)).astype(np.int64)
+        rng = _generator(self.random_state)
+        return points.sample(self.topic_word_, self.doc_topic_prior_, lengths, rng)
+
+    def component_estimates(self) -> Array:
+        """Return each topic's probabilities of words, one row a topic."""
+        check_is_fitted(self)
+        return np.array(self.topic_word_)
+
+    def save(self, path: Any) -> None:
+        """Write the fitted topics to a safetensors file; `vemfast.load` reads it."""
+        from vemfast.io import save
+
+        save(self, path)
+
+
+def _words(vocabulary: Any, n_words: int) -> list[Any]:
+    """Return the word of each number."""
+    if hasattr(vocabulary, "items"):
+        items = list(vocabulary.items())
+        if items and isinstance(items[0][1], (Integral, np.integer)):
+            items = [(number, word) for word, number in items]
+        found = dict(items)
+        missing = [number for number in range(n_words) if number not in found]
+        if missing:
+            raise ValueError(f"vocabulary has no word for number {missing[0]}")
+        return [found[number] for number in range(n_words)]
+    words = list(vocabulary)
+    if len(words) != n_words:
+        raise ValueError(f"vocabulary has {len(words)} words, but the topics have {n_words}")
+    return words
+
+
+def _generator(random_state: Any) -> np.random.Generator:
+    if isinstance(random_state, np.random.Generator):
+        return random_state
+    return np.random.default_rng(check_random_state(random_state).randint(0, 1 << 31))
