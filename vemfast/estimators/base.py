@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from threading import Lock
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -25,7 +25,7 @@ from vemfast.inference.restarts import best, run_starts, seeds, share_threads
 from vemfast.models.base import Model, Step
 from vemfast.streams import Stream, StreamBlock, is_stream, split_pair
 
-__all__ = ["Estimator", "check_sample_weight", "refuse_text"]
+__all__ = ["Estimator", "Task", "check_sample_weight", "refuse_text"]
 
 _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -43,6 +43,19 @@ _CHUNK_BYTES = 1 << 25
 # The largest weight must be above, and their sum below: outside, products with the data leave the
 # numbers. Scores of float32 rows take float32 weights.
 _FLOAT32_WEIGHTS, _FLOAT64_WEIGHTS = (1e-30, 1e30), (1e-100, 1e100)
+
+
+class Task(NamedTuple):
+    """What a fit needs once its parameters and data are found good; see `Estimator._run`."""
+
+    model: Model
+    blocks: Sequence[Any]
+    step: Step
+    control: Control
+    work: int
+    start: Callable[[Step], Any]
+    keep: Callable[[FitResult, list[FitResult]], None]
+    notes: Sequence[str] = ()
 
 
 class Estimator(BaseEstimator):  # type: ignore[misc]

@@ -116,6 +116,11 @@ class GaussianMixture(Conditioning, MissingFeatures):
         Scale of that prior, in the shape of one covariance. None: flat on the point rungs unless
         `degrees_of_freedom_prior` is given, else the data's covariance (its diagonal, its mean
         variance).
+    merge_components : bool, default=False
+        "mean-field" under the batch schedule: components that hold a handful of rows are merged
+        into others where that raises the bound. A sparse prior empties most components that are
+        not needed, but of some a last row or two stay behind. A `tol` of 1e-5 or so lets it empty
+        the others, too.
     n_burn, n_draws, thin, n_chains : int, default=200, 200, 1, 4
         "gibbs": iterations before the first draw, draws kept a chain, iterations a draw, chains.
     batch_size : int, default=None
@@ -198,6 +203,7 @@ class GaussianMixture(Conditioning, MissingFeatures):
         "covariance_type": [StrOptions(set(COVARIANCE_TYPES))],
         "missing": [StrOptions({"error", "marginalize"})],
         "reg_covar": [Interval(Real, 0, 1, closed="left")],
+        "merge_components": ["boolean"],
         "init_params": [StrOptions(set(_STARTS))],
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", Interval(Real, 0, None, closed="neither"), None],
@@ -230,6 +236,7 @@ class GaussianMixture(Conditioning, MissingFeatures):
         mean_prior: ArrayLike | None = None,
         degrees_of_freedom_prior: float | None = None,
         covariance_prior: ArrayLike | None = None,
+        merge_components: bool = False,
         n_burn: int = 200,
         n_draws: int = 200,
         thin: int = 1,
@@ -267,6 +274,7 @@ class GaussianMixture(Conditioning, MissingFeatures):
         self.mean_prior = mean_prior
         self.degrees_of_freedom_prior = degrees_of_freedom_prior
         self.covariance_prior = covariance_prior
+        self.merge_components = merge_components
         self.n_burn = n_burn
         self.n_draws = n_draws
         self.thin = thin
@@ -283,6 +291,9 @@ class GaussianMixture(Conditioning, MissingFeatures):
         self.verbose = verbose
         self.on_interrupt = on_interrupt
         self.missing = missing
+
+    def _own_options(self) -> dict[str, Any]:
+        return {"merge_components": self.merge_components}
 
     # ---- fitting ---------------------------------------------------------------------------
 
@@ -316,7 +327,7 @@ class GaussianMixture(Conditioning, MissingFeatures):
             threads,
             self._takes_nan(),
         )
-        model = Model(config, self._start(config))
+        model = Model(config, self._start(config), self.merge_components)
         return model, block, columns, Step(local_rule, parameter_rule, 0, 0, threads)
 
     def _further(

@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from vemfast.estimators.base import check_sample_weight
+from vemfast.estimators.base import Task, check_sample_weight
 from vemfast.estimators.online import OnlineEstimator
 from vemfast.inference.methods import METHODS, SCHEDULES
 from vemfast.inference.monitor import FitResult
@@ -99,6 +99,10 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
         """Return the number of free parameters of a point."""
         raise NotImplementedError
 
+    def _own_options(self) -> dict[str, Any]:
+        """Return the options of a subclass that act on some rungs or schedules only."""
+        return {}
+
     # ---- fitting ---------------------------------------------------------------------------
 
     def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Any:
@@ -138,6 +142,10 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
         return self
 
     def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> None:
+        self._run(*self._task(X, sample_weight))
+
+    def _task(self, X: ArrayLike, sample_weight: ArrayLike | None) -> Task:
+        """Validate, and return all that a fit needs."""
         self._check_params()
         control = self._control(
             tol=self.tol,
@@ -151,6 +159,7 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
             learning_decay=self.learning_decay,
             learning_offset=self.learning_offset,
             accelerate=self.accelerate,
+            **self._own_options(),
         )
         if self.total_samples is not None:
             raise ValueError(
@@ -174,7 +183,7 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
             self._keep_fit(result, {**columns, **attributes})
 
         work = block.n * model.config.n_components * model.config.work_per_row
-        self._run(model, blocks, step, control, work, start, keep, self._notes(block))
+        return Task(model, blocks, step, control, work, start, keep, self._notes(block))
 
     def common_start(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> dict[str, Any]:
         """Return the parameters that make every rung start where this estimator would.

@@ -98,6 +98,10 @@ def _crawls(inference: str, schedule: str) -> bool:
     return inference in ("em", "variational-em") and schedule == "batch"
 
 
+def _empties(inference: str, schedule: str) -> bool:
+    return inference == "mean-field" and schedule == "batch"
+
+
 def _forgets(inference: str, schedule: str) -> bool:
     return schedule == "minibatch"
 
@@ -114,6 +118,7 @@ _SCOPES: dict[str, tuple[Any, Callable[[str, str], bool], str]] = {
     "batch_size": (None, _has_batches, "schedule='memoized' or 'minibatch'"),
     "learning_decay": (0.7, _forgets, "schedule='minibatch'"),
     "learning_offset": (10.0, _forgets, "schedule='minibatch'"),
+    "merge_components": (False, _empties, "inference='mean-field' with schedule='batch'"),
     "accelerate": (False, _crawls, "inference='em' or 'variational-em' with schedule='batch'"),
 }
 

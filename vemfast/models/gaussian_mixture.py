@@ -20,6 +20,7 @@ from vemfast.data import RowBlock
 from vemfast.models import gaussian_vector
 from vemfast.models.base import Model, Step
 from vemfast.models.gaussian_config import GaussianConfig, Start
+from vemfast.models.gaussian_merges import has_small, merged
 from vemfast.stats import Params, Stats
 from vemfast.streams import StreamBlock, sum_parts
 
@@ -42,6 +43,8 @@ class GaussianMixture(Model):
         Shape, priors and data scale.
     start : Start, default=Start()
         How `init` finds its first parameters.
+    merges : bool, default=False
+        Whether a posterior's components of a handful of rows may be merged into others.
     """
 
     threads_within = True
@@ -55,8 +58,11 @@ class GaussianMixture(Model):
         }
     )
 
-    def __init__(self, config: GaussianConfig, start: Start | None = None) -> None:
+    def __init__(
+        self, config: GaussianConfig, start: Start | None = None, merges: bool = False
+    ) -> None:
         self.config = config
+        self.merges = merges
         self.start = Start() if start is None else start
         self.layout = config.stats_layout()
         self.unavailable = config.prior.unavailable()
@@ -64,7 +70,7 @@ class GaussianMixture(Model):
         self._core = _native(config)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return GaussianMixture, (self.config, self.start)
+        return GaussianMixture, (self.config, self.start, self.merges)
 
     # ---- the contract ----------------------------------------------------------------------
 
@@ -115,6 +121,13 @@ class GaussianMixture(Model):
         block = blocks[0]
         if len(blocks) != 1 or not isinstance(block, RowBlock):
             return None
+        if (
+            self.merges
+            and stats is not None
+            and step.parameter_rule == "posterior"
+            and has_small(stats["counts"], self.config.n_features)
+        ):
+            return None  # there may be something to propose
         found = self._core.iterate(
             params.kind,
             params.buffer,
@@ -158,8 +171,14 @@ class GaussianMixture(Model):
     def propose(
         self, params: Params, stats: Stats, blocks: Sequence[RowBlock | StreamBlock], step: Step
     ) -> Params | None:
-        """Re-seed components without rows at the rows that the mixture explains worst."""
-        if params.kind != "point" or step.local_rule == "sampled":
+        """Re-seed components without rows at the rows that the mixture explains worst.
+
+        Of a posterior, where `merges` says so: merge those of a handful of rows into others.
+        """
+        if params.kind == "posterior":
+            few = self.merges and has_small(stats["counts"], self.config.n_features)
+            return merged(self, params, stats, step) if few else None
+        if step.local_rule == "sampled":
             return None
         counts = stats["counts"]  # not the weights: a prior, or equal weights, keep those above 0
         if min(counts.tolist()) > 0:  # asked every iteration, and quicker than NumPy's on few
