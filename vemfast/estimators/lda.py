@@ -492,5 +492,5 @@ default=None
         self._check_params()
         model, block, _, step = self._model(X, sample_weight, self._schedule())
         seed = seeds(self.random_state, 1)[0]
-        start = model.init([block], Step("factorised", "point", seed, 0, step.n_jobs))
-        return {"topics_init": np.ascontiguousarray(start["topics"].T)}
+        start = model.init([block], Step(step.local_rule, step.parameter_rule, seed, 0, 1))
+        return {"topics_init": points.attributes(model, start)["topic_word_"]}

@@ -26,6 +26,10 @@ STARTS = ("random", "documents", "spread")
 # Of a topic that begins as a document: the weight of the words of all documents together, so that
 # no word is impossible, and the spread of a factor on each word, so that equal documents differ.
 _COMMON, _JITTER = 0.1, 0.05
+# A posterior begins as a flat prior, λ = 1, that has seen so many documents of the topic. With λ
+# well below 1 at other words, E[log β] all but rules them out, and topics stay what they began as:
+# on news articles the held-out score then ends 0.3 nats a token lower.
+_SEEN = 2.0
 # Documents among which "spread" looks for the next one: enough to choose from, few to compare.
 _MOST_CANDIDATES = 20_000
 
@@ -46,6 +50,8 @@ def first_params(
         topics = table / table.sum(axis=0)
     elif start.init in STARTS:
         topics = _from_documents(config, start.init, blocks, rng)
+        if step.parameter_rule == "posterior":
+            return config.params("posterior", 1.0 + _SEEN * _mean_length(blocks) * topics)
     else:
         raise ValueError(f"init must be one of {STARTS}; got {start.init!r}")
     return adopt(config, config.params("point", topics), blocks, step)
@@ -104,6 +110,16 @@ def _from_documents(
             own[words] += (1.0 - _COMMON) * counts / counts.sum(dtype=np.float64)
         topics[:, k] = own * rng.uniform(1.0 - _JITTER, 1.0 + _JITTER, V)
     return np.asarray(topics / topics.sum(axis=0))
+
+
+def _mean_length(blocks: Sequence[DocumentBlock]) -> float:
+    """Return the mean number of tokens of documents that have any."""
+    tokens = documents = 0.0
+    for block in blocks:
+        weights = np.ones(block.n) if block.weights is None else block.weights
+        documents += float(weights[np.diff(block.indptr) > 0].sum())
+        tokens += block.total_weight
+    return tokens / documents
 
 
 def _as_matrix(
