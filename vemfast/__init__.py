@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from vemfast.io import load
     from vemfast.ladder import ladder
     from vemfast.models.base import Model, Step
+    from vemfast.selection import select
     from vemfast.stats import Layout, Params, Stats
 
 # Where each public name is defined.
@@ -62,6 +63,7 @@ _LAZY = {
     "ladder": "vemfast.ladder",
     "load": "vemfast.io",
     "make_blocks": "vemfast.data",
+    "select": "vemfast.selection",
     "show_config": "vemfast._config",
 }
 
@@ -93,6 +95,7 @@ __all__ = [
     "ladder",
     "load",
     "make_blocks",
+    "select",
     "show_config",
 ]
 
