@@ -191,7 +191,12 @@ def test_from_given_labels_hard_em_only_climbs(implementation):
     for number, z in enumerate(product(range(K), repeat=6)):
         block = block_of(counts[None])
         block.local = np.array(z, dtype=np.int32)
-        assert model.e_step(table, block, step).local_bound >= values[number] - 1e-11
+        stats = model.e_step(table, block, step)
+        assert stats.local_bound >= values[number] - 1e-11
+        bits = 2 ** np.arange(6)[::-1]
+        place = int(stats.local @ bits)
+        assert stats.local_bound == pytest.approx(values[place], abs=1e-11)
+        assert (values[place ^ bits] <= values[place] + 1e-11).all()  # no token would leave
 
 
 @implementations
