@@ -1,6 +1,7 @@
 #include "dirichlet_categorical.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 
@@ -35,10 +36,16 @@ DirichletCategorical::DirichletCategorical(std::size_t n_words, std::size_t n_co
         require(value > 0 && std::isfinite(value), "eta must be positive and finite, got ", value);
 }
 
-double DirichletCategorical::eta(std::size_t w, std::size_t k) const {
-    if (eta_.size() == V_ * K_ && eta_.size() != 1)
-        return eta_[w * K_ + k];
-    return eta_.size() == 1 ? eta_[0] : eta_[w];
+template <class Body>
+void DirichletCategorical::with_eta(double scale, Body&& body) const {
+    const double* eta = eta_.data();
+    const std::size_t K = K_;
+    if (eta_.size() == 1)
+        body([value = scale * eta[0]](std::size_t, std::size_t) { return value; });
+    else if (eta_.size() == V_ * K_)
+        body([=](std::size_t w, std::size_t k) { return scale * eta[w * K + k]; });
+    else
+        body([=](std::size_t w, std::size_t) { return scale * eta[w]; });
 }
 
 bool DirichletCategorical::is_flat(double scale) const {
@@ -103,10 +110,12 @@ std::vector<double> DirichletCategorical::eta_sums(double scale) const {
         std::fill(sums.begin(), sums.end(), static_cast<double>(V_) * (scale * eta_[0]));
         return sums;
     }
-    for (std::size_t w = 0; w < V_; ++w) {
-        for (std::size_t k = 0; k < K_; ++k)
-            sums[k] += scale * eta(w, k);
-    }
+    with_eta(scale, [&](auto eta) {
+        for (std::size_t w = 0; w < V_; ++w) {
+            for (std::size_t k = 0; k < K_; ++k)
+                sums[k] += eta(w, k);
+        }
+    });
     return sums;
 }
 
@@ -129,21 +138,25 @@ double DirichletCategorical::log_normaliser(double scale) const {
 
 void DirichletCategorical::posterior(double scale, const double* sstats, int n_threads,
                                      const Poll& poll, double* out) const {
-    for_each_words(n_threads, poll, [&](std::size_t first, std::size_t end) {
-        for (std::size_t w = first; w < end; ++w) {
-            for (std::size_t k = 0; k < K_; ++k)
-                out[w * K_ + k] = scale * eta(w, k) + sstats[w * K_ + k];
-        }
+    with_eta(scale, [&](auto eta) {
+        for_each_words(n_threads, poll, [&](std::size_t first, std::size_t end) {
+            for (std::size_t w = first; w < end; ++w) {
+                for (std::size_t k = 0; k < K_; ++k)
+                    out[w * K_ + k] = eta(w, k) + sstats[w * K_ + k];
+            }
+        });
     });
 }
 
 void DirichletCategorical::mode(double scale, const double* sstats, const double* previous,
                                 int n_threads, const Poll& poll, double* out) const {
-    for_each_words(n_threads, poll, [&](std::size_t first, std::size_t end) {
-        for (std::size_t w = first; w < end; ++w) {
-            for (std::size_t k = 0; k < K_; ++k)
-                out[w * K_ + k] = std::max(sstats[w * K_ + k] + (scale * eta(w, k) - 1.0), 0.0);
-        }
+    with_eta(scale, [&](auto eta) {
+        for_each_words(n_threads, poll, [&](std::size_t first, std::size_t end) {
+            for (std::size_t w = first; w < end; ++w) {
+                for (std::size_t k = 0; k < K_; ++k)
+                    out[w * K_ + k] = std::max(sstats[w * K_ + k] + (eta(w, k) - 1.0), 0.0);
+            }
+        });
     });
     const std::vector<double> totals = column_sums(out, n_threads, poll);
     const double uniform = 1.0 / static_cast<double>(V_);
@@ -170,8 +183,10 @@ void DirichletCategorical::sample(double scale, const double* sstats, std::uint6
         auto& logs = scratch[static_cast<std::size_t>(slot)];
         logs.resize(V_);
         random::Stream stream(seed, iteration, random::kParameterStream, k + 1);
-        for (std::size_t w = 0; w < V_; ++w)
-            logs[w] = stream.log_gamma_draw(scale * eta(w, k) + sstats[w * K_ + k]);
+        with_eta(scale, [&](auto eta) {
+            for (std::size_t w = 0; w < V_; ++w)
+                logs[w] = stream.log_gamma_draw(eta(w, k) + sstats[w * K_ + k]);
+        });
         const double largest = *std::max_element(logs.begin(), logs.end());
         double total = 0;
         for (const double log : logs)
@@ -201,13 +216,15 @@ double DirichletCategorical::log_prior(double scale, const double* beta, int n_t
     const double sum =
         sum_over_words(n_threads, poll, [&](std::size_t first, std::size_t end, double*) {
             double part = 0;
-            for (std::size_t w = first; w < end; ++w) {
-                for (std::size_t k = 0; k < K_; ++k) {
-                    const double excess = scale * eta(w, k) - 1.0;
-                    if (excess != 0.0)
-                        part += excess * std::log(beta[w * K_ + k]);
+            with_eta(scale, [&](auto eta) {
+                for (std::size_t w = first; w < end; ++w) {
+                    for (std::size_t k = 0; k < K_; ++k) {
+                        const double excess = eta(w, k) - 1.0;
+                        if (excess != 0.0)
+                            part += excess * std::log(beta[w * K_ + k]);
+                    }
                 }
-            }
+            });
             return part;
         });
     return sum + log_normaliser(scale);
@@ -223,14 +240,16 @@ double DirichletCategorical::kl(double scale, const double* lambda, int n_thread
             const double* from = lambda + first * K_;
             special_functions.digamma(from, n, scratch);
             special_functions.lgamma(from, n, scratch + n);
-            double part = 0;
-            for (std::size_t w = first; w < end; ++w) {
-                for (std::size_t k = 0; k < K_; ++k) {
-                    const std::size_t i = (w - first) * K_ + k;
-                    part += (from[i] - scale * eta(w, k)) * scratch[i] - scratch[n + i];
+            std::array<double, 4> parts{};  // so many chains hide the latency of additions
+            with_eta(scale, [&](auto eta) {
+                for (std::size_t w = first; w < end; ++w) {
+                    for (std::size_t k = 0; k < K_; ++k) {
+                        const std::size_t i = (w - first) * K_ + k;
+                        parts[i % 4] += (from[i] - eta(w, k)) * scratch[i] - scratch[n + i];
+                    }
                 }
-            }
-            return part;
+            });
+            return (parts[0] + parts[1]) + (parts[2] + parts[3]);
         });
     const std::vector<double> prior = eta_sums(scale);
     double sum = inner - log_normaliser(scale);

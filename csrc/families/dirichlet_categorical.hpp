@@ -54,7 +54,9 @@ class VEMFAST_API DirichletCategorical {
     std::vector<double> column_sums(const double* values, int n_threads, const Poll& poll) const;
 
   private:
-    double eta(std::size_t w, std::size_t k) const;
+    // body(eta), eta(w, k) the scaled prior: one loop for each shape that it can have.
+    template <class Body>
+    void with_eta(double scale, Body&& body) const;
     // The sum over fixed blocks of words of body(first, end, scratch of 2 block sizes).
     template <class Body>
     double sum_over_words(int n_threads, const Poll& poll, Body&& body) const;
