@@ -76,6 +76,17 @@ def test_at_most_half_the_e_steps(X, K, tol):
     assert 2 * np.median(steps[True]) <= np.median(steps[False])
 
 
+def test_along_a_flat_ridge_it_goes_on_and_not_back():
+    """On these rows steps grow for hundreds of updates: their fixed point lies behind."""
+    options = {"tol": 1e-8, "max_iter": 10_000, "random_state": 0}
+    X = two_gaussians(seed=0)
+    plain = GaussianMixture(2, **options).fit(X)
+    fast = GaussianMixture(2, accelerate=True, **options).fit(X)
+    assert fast.converged_
+    assert 10 * e_steps(fast) <= e_steps(plain)
+    assert fast.lower_bound_ > plain.lower_bound_
+
+
 @pytest.mark.parametrize("family", [BernoulliMixture, PoissonMixture, CategoricalMixture])
 def test_the_discrete_mixtures_gain_too(family):
     X, steps, ends = discrete(family), {False: [], True: []}, {False: [], True: []}

@@ -80,6 +80,8 @@ class Anderson:
         self.period = period
         self.count = 0
         self.ridge = _RIDGE
+        self.reach = _REACH
+        self.leaps = False
         self.ends: deque[Array] = deque(maxlen=depth + 1)
         self.steps: deque[Array] = deque(maxlen=depth + 1)
 
@@ -89,6 +91,9 @@ class Anderson:
         The affine combination of the updates whose steps g - x cancel best, in the sense of
         ridge regression: of the latest step on how steps changed, each scaled to unit length.
         Where a point has no vector all is forgotten.
+
+        Near a saddle or on a ridge steps grow, and the fixed point of the affine map lies behind.
+        Then the latest step is prolonged instead, by a reach that learns from what is kept.
         """
         if x is None or g is None:
             self.ends.clear()
@@ -109,15 +114,24 @@ class Anderson:
         gram = units @ units.T
         gram.flat[:: len(gram) + 1] += self.ridge
         share = np.linalg.solve(gram, units @ self.steps[-1]) / lengths[told]
-        return np.asarray(g - share @ moves[told])
+        beyond, step = -share @ moves[told], self.steps[-1]
+        self.leaps = bool(beyond @ step < 0)
+        if not self.leaps:
+            return np.asarray(g + beyond)
+        return np.asarray(g + self.reach * step)
 
     def judge(self, kept: bool) -> None:
         """Be bolder after an extrapolation that was kept, and much more careful after another."""
-        bolder = max(self.ridge / 4.0, _LEAST_RIDGE)
-        self.ridge = bolder if kept else min(16.0 * self.ridge, _LARGEST_RIDGE)
+        if self.leaps:
+            self.reach = self.reach * 4.0 if kept else max(self.reach / 4.0, 1.0)
+        elif kept:
+            self.ridge = max(self.ridge / 4.0, _LEAST_RIDGE)
+        else:
+            self.ridge = min(16.0 * self.ridge, _LARGEST_RIDGE)
 
 
 _RIDGE, _LEAST_RIDGE, _LARGEST_RIDGE = 1e-2, 1e-10, 1e3
+_REACH = 16.0
 
 
 def _at(
