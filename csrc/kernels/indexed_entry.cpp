@@ -1,6 +1,4 @@
 // The kernels of the indexed families of this level, as the table wants them.
-#pragma once
-
 #include "../isa/indexed_kernels.hpp"
 #include "indexed_estep.hpp"
 
@@ -12,9 +10,9 @@ constexpr IndexedEntry<T> indexed_entry() {
     return {&indexed_estep<T>, &indexed_assign<T>, &indexed_workspace_bytes<T>};
 }
 
-constexpr IndexedKernels indexed_kernels() {
-    return {indexed_entry<float>(), indexed_entry<double>()};
-}
-
 }  // namespace
+
+extern const IndexedKernels indexed_kernels;
+constinit const IndexedKernels indexed_kernels{indexed_entry<float>(), indexed_entry<double>()};
+
 }  // namespace vemfast::VEMFAST_LEVEL

@@ -1,6 +1,4 @@
 // The special functions of this level over arrays, as the table wants them.
-#pragma once
-
 #include "../isa/special_kernels.hpp"
 #include "../math/digamma.hpp"
 #include "../math/exp.hpp"
@@ -51,9 +49,10 @@ constexpr SpecialEntry<T> special_entry() {
     };
 }
 
-constexpr SpecialKernels special_kernels() {
-    return {special_entry<float>(), special_entry<double>(), &uniform_array};
-}
-
 }  // namespace
+
+extern const SpecialKernels special_kernels;
+constinit const SpecialKernels special_kernels{special_entry<float>(), special_entry<double>(),
+                                               &uniform_array};
+
 }  // namespace vemfast::VEMFAST_LEVEL

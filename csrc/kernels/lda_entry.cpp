@@ -1,6 +1,4 @@
 // The kernels of latent Dirichlet allocation of this level, as the table wants them.
-#pragma once
-
 #include "../isa/lda_kernels.hpp"
 #include "lda_estep.hpp"
 #include "lda_statistics.hpp"
@@ -15,9 +13,9 @@ constexpr LdaEntry<T> lda_entry() {
             &lda_workspace_bytes<T>, &lda_words<T>,      &lda_log_joint<T>};
 }
 
-constexpr LdaKernels lda_kernels() {
-    return {lda_entry<float>(), lda_entry<double>(), &lda_predict};
-}
-
 }  // namespace
+
+extern const LdaKernels lda_kernels;
+constinit const LdaKernels lda_kernels{lda_entry<float>(), lda_entry<double>(), &lda_predict};
+
 }  // namespace vemfast::VEMFAST_LEVEL

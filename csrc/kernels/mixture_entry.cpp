@@ -1,6 +1,4 @@
 // The mixture kernels of this level, as the table wants them.
-#pragma once
-
 #include "../isa/mixture_kernels.hpp"
 #include "distances.hpp"
 #include "mixture_estep.hpp"
@@ -25,9 +23,10 @@ constexpr MixtureEntry<T> mixture_entry() {
     return {&mixture_estep<T>, &mixture_assign<T>, &workspace_bytes<T>, &missing_bytes<T>};
 }
 
-constexpr MixtureKernels mixture_kernels() {
-    return {mixture_entry<float>(), mixture_entry<double>(), &pack_triangle, &squared_distances_to};
-}
-
 }  // namespace
+
+extern const MixtureKernels mixture_kernels;
+constinit const MixtureKernels mixture_kernels{mixture_entry<float>(), mixture_entry<double>(),
+                                               &pack_triangle, &squared_distances_to};
+
 }  // namespace vemfast::VEMFAST_LEVEL
