@@ -54,6 +54,9 @@ class RowBlock:
         float64, finite, >= 0. None: 1 for each row.
     offset : int, default=0
         Global index of the first row.
+    labels : ndarray of shape (n,), default=None
+        int32: the component that each row is known to belong to, -1 where that is not known.
+        None: it is not known of any.
 
     Attributes
     ----------
@@ -61,10 +64,14 @@ class RowBlock:
     total_weight : float
     """
 
-    __slots__ = ("X", "n", "offset", "total_weight", "weights")
+    __slots__ = ("X", "labels", "n", "offset", "total_weight", "weights")
 
     def __init__(
-        self, X: NDArray[Any], weights: NDArray[np.float64] | None = None, offset: int = 0
+        self,
+        X: NDArray[Any],
+        weights: NDArray[np.float64] | None = None,
+        offset: int = 0,
+        labels: NDArray[np.int32] | None = None,
     ) -> None:
         if not _acceptable(X):
             raise ValueError(
@@ -75,6 +82,7 @@ class RowBlock:
         self.n = int(X.shape[0])
         self.weights = as_weights(weights, self.n, "rows")
         self.offset = int(offset)
+        self.labels = _as_labels(labels, self.n)
         self.total_weight = float(self.n) if self.weights is None else float(self.weights.sum())
 
     @property
@@ -85,7 +93,8 @@ class RowBlock:
     def slice(self, start: int, stop: int) -> RowBlock:
         """Return rows `start` to `stop` (exclusive) without copying them."""
         weights = None if self.weights is None else self.weights[start:stop]
-        return RowBlock(self.X[start:stop], weights, self.offset + start)
+        labels = None if self.labels is None else self.labels[start:stop]
+        return RowBlock(self.X[start:stop], weights, self.offset + start, labels)
 
     @property
     def n_features(self) -> int:
@@ -99,7 +108,11 @@ class RowBlock:
 
     def with_weights(self, weights: NDArray[np.float64] | None) -> RowBlock:
         """Return the same rows with other weights."""
-        return RowBlock(self.X, weights, self.offset)
+        return RowBlock(self.X, weights, self.offset, self.labels)
+
+    def with_labels(self, labels: NDArray[np.int32] | None) -> RowBlock:
+        """Return the same rows with other labels."""
+        return RowBlock(self.X, self.weights, self.offset, labels)
 
     def parts(self, leaf_rows: int = 1) -> Iterator[RowBlock]:
         """Yield the rows in blocks of about a million numbers, as `StreamBlock.parts` does."""
@@ -109,11 +122,15 @@ class RowBlock:
 
     def take(self, rows: NDArray[np.integer[Any]]) -> RowBlock:
         """Return a copy of the rows with these numbers, counted within the block."""
-        return RowBlock(self.X[rows], None if self.weights is None else self.weights[rows])
+        return RowBlock(
+            self.X[rows],
+            None if self.weights is None else self.weights[rows],
+            labels=None if self.labels is None else self.labels[rows],
+        )
 
     @staticmethod
     def joined(blocks: Sequence[RowBlock]) -> RowBlock:
-        """Return a copy of the rows of all blocks, one after another, without weights."""
+        """Return a copy of the rows of all blocks in turn, without weights and labels."""
         return RowBlock(np.concatenate([block.X for block in blocks]))
 
     def cut(self, n_blocks: int, align: int = 1) -> list[RowBlock]:
@@ -499,6 +516,16 @@ def as_weights(
         where = int(np.argmax(bad))
         raise ValueError(f"weights must be finite and >= 0; number {where} is {weights[where]}")
     return weights
+
+
+def _as_labels(labels: NDArray[np.int32] | None, n: int) -> NDArray[np.int32] | None:
+    if labels is None:
+        return None
+    if labels.shape != (n,) or labels.dtype != np.int32:
+        raise ValueError(
+            f"labels must be int32 of shape ({n},); got {labels.dtype} of shape {labels.shape}"
+        )
+    return np.ascontiguousarray(labels)
 
 
 def as_integers(values: ArrayLike, name: str) -> NDArray[np.int64]:

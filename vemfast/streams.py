@@ -200,6 +200,8 @@ class StreamBlock:
         First row, and the one after the last.
     weights : ndarray of shape (stop - start,), default=None
         float64, finite, >= 0.
+    labels : ndarray of shape (stop - start,), default=None
+        int32, as in `RowBlock`.
 
     Attributes
     ----------
@@ -208,10 +210,24 @@ class StreamBlock:
     total_weight : float
     """
 
-    __slots__ = ("dtype", "n", "n_features", "offset", "stream", "total_weight", "weights")
+    __slots__ = (
+        "dtype",
+        "labels",
+        "n",
+        "n_features",
+        "offset",
+        "stream",
+        "total_weight",
+        "weights",
+    )
 
     def __init__(
-        self, stream: Stream, start: int, stop: int, weights: NDArray[np.float64] | None = None
+        self,
+        stream: Stream,
+        start: int,
+        stop: int,
+        weights: NDArray[np.float64] | None = None,
+        labels: NDArray[np.int32] | None = None,
     ) -> None:
         self.stream = stream
         self.offset = start
@@ -219,16 +235,22 @@ class StreamBlock:
         self.n_features = stream.n_features
         self.dtype = stream.dtype
         self.weights = weights
+        self.labels = labels
         self.total_weight = float(self.n) if weights is None else float(weights.sum())
 
     def slice(self, start: int, stop: int) -> StreamBlock:
         """Return rows `start` to `stop` (exclusive) of the block."""
         weights = None if self.weights is None else self.weights[start:stop]
-        return StreamBlock(self.stream, self.offset + start, self.offset + stop, weights)
+        labels = None if self.labels is None else self.labels[start:stop]
+        return StreamBlock(self.stream, self.offset + start, self.offset + stop, weights, labels)
 
     def with_weights(self, weights: NDArray[np.float64] | None) -> StreamBlock:
         """Return the same rows with other weights."""
-        return StreamBlock(self.stream, self.offset, self.offset + self.n, weights)
+        return StreamBlock(self.stream, self.offset, self.offset + self.n, weights, self.labels)
+
+    def with_labels(self, labels: NDArray[np.int32] | None) -> StreamBlock:
+        """Return the same rows with other labels."""
+        return StreamBlock(self.stream, self.offset, self.offset + self.n, self.weights, labels)
 
     def cut(self, n_blocks: int, align: int = 1) -> list[StreamBlock]:
         """Return nearly equal parts, as `RowBlock.cut` does."""
@@ -254,6 +276,8 @@ class StreamBlock:
         for rows_of in self.stream.read(self.offset, self.offset + self.n, rows):
             weights = None if self.weights is None else self.weights[done : done + rows_of.n]
             part = rows_of.with_weights(weights)
+            if self.labels is not None:
+                part = part.with_labels(self.labels[done : done + part.n])
             part.offset = self.offset + done
             done += part.n
             yield part
@@ -262,6 +286,8 @@ class StreamBlock:
         """Return a copy of all rows as one block in memory."""
         (part,) = self.parts(None)
         copy = type(part).joined([part]).with_weights(part.weights)
+        if self.labels is not None:
+            copy = copy.with_labels(self.labels)
         copy.offset = part.offset
         return copy
 
@@ -275,7 +301,8 @@ class StreamBlock:
                 found.append(part.take(rows[first:last] - done))
             done += part.n
         weights = None if self.weights is None else self.weights[rows]
-        return type(found[0]).joined(found).with_weights(weights)
+        taken = type(found[0]).joined(found).with_weights(weights)
+        return taken if self.labels is None else taken.with_labels(self.labels[rows])
 
     def distinct_rows(self, enough: int) -> int:
         """Return the number of distinct rows of positive weight, counted up to `enough`."""

@@ -260,6 +260,32 @@ def test_the_bound_lies_between_the_best_labels_and_the_evidence(
         assert fit(model, X, random_state=seed, **options).lower_bound <= evidence + 1e-10
 
 
+@implementations
+@covariance_types
+@weight_types
+def test_with_known_labels_the_bound_is_below_their_evidence(
+    implementation, covariance, weight_type
+):
+    """log p(X, z of the known rows), enumerated over the others; equal where all are known."""
+    model = implementation(config_of(covariance, weight_type, 2))
+    z = np.array([0, 1, 0, 1, 1, 0], dtype=np.int32)
+    for known in (z, np.where(np.arange(6) < 3, z, -1).astype(np.int32)):
+        terms = []
+        for other in assignments(2):
+            labels = np.array(other)
+            if (labels == known)[known >= 0].all():
+                prior = log_prior_of(labels, weight_type, 2)
+                terms.append(prior + log_evidence_given(labels, covariance, 2))
+        block = RowBlock(X, labels=known)
+        q = model.update(None, labelled(model, z), Step("exact", "posterior"))
+        found = fit(model, block, params=q, inference="mean-field", tol=1e-10, max_iter=500)
+        if (known >= 0).all():
+            assert found.lower_bound == pytest.approx(terms[0], rel=1e-11)
+        else:
+            exact = log_prior_of(z, weight_type, 2) + log_evidence_given(z, covariance, 2)
+            assert exact < found.lower_bound < logsumexp(terms)
+
+
 def test_the_process_has_at_least_the_mass_of_its_first_sticks():
     # p(X) of the infinite model, by the partitions of six rows: above the sum over z <= K, and
     # approached by it as K grows.

@@ -213,10 +213,10 @@ class DiscreteMixtureEstimator(MissingValues):
         step = Step(local_rule, parameter_rule, 0, 0, self._threads())
         return Model(config, start), block, columns, step
 
-    def _first(self, X: Any, sample_weight: ArrayLike | None) -> Any:
+    def _first(self, X: Any, sample_weight: ArrayLike | None, labels: ArrayLike | None) -> Any:
         own = copy.copy(self)
         own.schedule = "minibatch"  # of which `partial_fit` is a step
-        return super(DiscreteMixtureEstimator, own)._first(X, sample_weight)
+        return super(DiscreteMixtureEstimator, own)._first(X, sample_weight, labels)
 
     def _further(self, model: Model, X: Any, sample_weight: ArrayLike | None) -> IndexedBlock:
         block: IndexedBlock = self._rows(X)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -21,6 +21,7 @@ from vemfast.inference.methods import lookup
 from vemfast.inference.monitor import FitResult
 from vemfast.models import gaussian_points as points
 from vemfast.models.base import Step
+from vemfast.models.clamping import check_responsibilities
 from vemfast.models.gaussian_config import COVARIANCE_TYPES, GaussianConfig, Start
 from vemfast.models.gaussian_mixture import GaussianMixture as Model
 from vemfast.models.gaussian_setup import Hyperparameters, configure, scan
@@ -31,6 +32,8 @@ __all__ = ["GaussianMixture", "PosteriorDraws"]
 
 Array = NDArray[np.float64]
 
+# What gives the value of each field of the point.
+_SOURCES = {"weights": "weights_init", "means": "means_init", "covariances": "precisions_init"}
 _STARTS = ("kmeans", "k-means++", "random", "random_from_data")
 
 
@@ -98,6 +101,12 @@ class GaussianMixture(Conditioning, MissingFeatures):
     means_init : array-like of shape (n_components, n_features), default=None
     precisions_init : array-like, default=None
         Inverse covariances, in the shape of `covariances_`.
+    resp_init : array-like of shape (n_samples, n_components), default=None
+        First responsibilities, in the place of `init_params`: each row sums to 1.
+    freeze : tuple or list of {"weights", "means", "covariances"}, default=None
+        What is to stay at the value that `weights_init`, `means_init`, `precisions_init` or a
+        warm start gives; the rest is the exact maximum given that. For "em", "variational-em" and
+        "hard-em".
     equal_weights : bool, default=False
         Hold all weights at 1 / n_components.
     weight_concentration_prior_type : {"dirichlet", "dirichlet_process"}, default="dirichlet"
@@ -206,6 +215,8 @@ class GaussianMixture(Conditioning, MissingFeatures):
         "merge_components": ["boolean"],
         "init_params": [StrOptions(set(_STARTS))],
         "means_init": ["array-like", None],
+        "resp_init": ["array-like", None],
+        "freeze": [tuple, list, None],
         "precisions_init": ["array-like", Interval(Real, 0, None, closed="neither"), None],
         "mean_precision_prior": [Interval(Real, 0, None, closed="neither"), None],
         "mean_prior": ["array-like", None],
@@ -229,6 +240,8 @@ class GaussianMixture(Conditioning, MissingFeatures):
         weights_init: ArrayLike | None = None,
         means_init: ArrayLike | None = None,
         precisions_init: ArrayLike | None = None,
+        resp_init: ArrayLike | None = None,
+        freeze: Sequence[str] | None = None,
         equal_weights: bool = False,
         weight_concentration_prior_type: str = "dirichlet",
         weight_concentration_prior: float | None = None,
@@ -267,6 +280,8 @@ class GaussianMixture(Conditioning, MissingFeatures):
         self.weights_init = weights_init
         self.means_init = means_init
         self.precisions_init = precisions_init
+        self.resp_init = resp_init
+        self.freeze = freeze
         self.equal_weights = equal_weights
         self.weight_concentration_prior_type = weight_concentration_prior_type
         self.weight_concentration_prior = weight_concentration_prior
@@ -327,7 +342,8 @@ class GaussianMixture(Conditioning, MissingFeatures):
             threads,
             self._takes_nan(),
         )
-        model = Model(config, self._start(config), self.merge_components)
+        config = replace(config, freeze=self._frozen(_SOURCES))
+        model = Model(config, self._start(config, block.n), self.merge_components)
         return model, block, columns, Step(local_rule, parameter_rule, 0, 0, threads)
 
     def _further(
@@ -365,13 +381,20 @@ class GaussianMixture(Conditioning, MissingFeatures):
             )
         return notes
 
-    def _start(self, config: GaussianConfig) -> Start:
-        return Start(
+    def _start(self, config: GaussianConfig, n: int) -> Start:
+        start = Start(
             self.init_params,
             points.check_weights(self.weights_init, config),
             points.check_means(self.means_init, config),
             points.check_precisions(self.precisions_init, config),
+            check_responsibilities(self.resp_init, n, config.n_components),
         )
+        if start.is_complete and self.resp_init is not None:
+            raise ValueError(
+                "resp_init has no effect where weights_init, means_init and precisions_init give "
+                "the whole start; leave one of them out"
+            )
+        return start
 
     def _warm(self, model: Model) -> Params | None:
         config = model.config
@@ -391,7 +414,13 @@ class GaussianMixture(Conditioning, MissingFeatures):
         return points.point(config, self.weights_, self.means_, self.covariances_)
 
     def _attributes(self, model: Model, params: Params) -> dict[str, Any]:
-        return points.attributes(model, params)
+        shown = points.attributes(model, params)
+        if "means" in model.config.freeze:
+            shown["means_"] = self._as_given("means_", "means_init")
+        if "covariances" in model.config.freeze:
+            given = self._as_given("precisions_", "precisions_init")
+            shown["precisions_"] = given.reshape(shown["precisions_"].shape)
+        return shown
 
     def _draws(self, model: Model, results: Sequence[FitResult]) -> PosteriorDraws:
         return PosteriorDraws(**points.draws(model, results))
@@ -442,4 +471,9 @@ class GaussianMixture(Conditioning, MissingFeatures):
         one = {"full": D * (D + 1) // 2, "tied": D * (D + 1) // 2, "diag": D}
         covariances = one.get(self.covariance_type, 1)
         copies = 1 if self.covariance_type in ("tied", "tied-spherical") else K
-        return K * D + copies * covariances + (0 if self.equal_weights else K - 1)
+        sizes = {
+            "weights": 0 if self.equal_weights else K - 1,
+            "means": K * D,
+            "covariances": copies * covariances,
+        }
+        return sum(size for name, size in sizes.items() if name not in (self.freeze or ()))

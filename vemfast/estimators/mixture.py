@@ -6,7 +6,7 @@ data, and how the model's parameters and the fitted attributes turn into each ot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -105,7 +105,13 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
 
     # ---- fitting ---------------------------------------------------------------------------
 
-    def fit(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> Any:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: Any = None,
+        sample_weight: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+    ) -> Any:
         """Fit the mixture.
 
         Parameters
@@ -124,6 +130,11 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
             Ignored; for scikit-learn's interface.
         sample_weight : array-like of shape (n_samples,), default=None
             A row of weight two counts as two rows; of weight zero, as none.
+        labels : array-like of int, shape (n_samples,), default=None
+            The component that a row is known to belong to, -1 where that is not known; one array
+            also where the rows come in chunks. A known row belongs to its component on every rung,
+            the objective is that of the rows with these labels, and component k starts from the
+            rows known to be its own.
 
         Returns
         -------
@@ -138,13 +149,18 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
             If the arithmetic broke down; the best full iteration is kept.
         """
         with self._only_fit():
-            self._fit(X, sample_weight)
+            self._fit(X, sample_weight, labels)
         return self
 
-    def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None) -> None:
-        self._run(*self._task(X, sample_weight))
+    def _fit(self, X: ArrayLike, sample_weight: ArrayLike | None, labels: ArrayLike | None) -> None:
+        self._run(*self._task(X, sample_weight, labels))
 
-    def _task(self, X: ArrayLike, sample_weight: ArrayLike | None) -> Task:
+    def _task(
+        self,
+        X: ArrayLike,
+        sample_weight: ArrayLike | None,
+        labels: ArrayLike | None = None,
+    ) -> Task:
         """Validate, and return all that a fit needs."""
         self._check_params()
         control = self._control(
@@ -168,6 +184,7 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
         if self.inference == "gibbs" and self.n_init != 1:
             raise ValueError("n_init has no effect with inference='gibbs'; n_chains is its like")
         model, block, columns, step = self._model(X, sample_weight)
+        block = self._labelled(model, block, labels)
         warm = self._warm(model)
         blocks = self._blocks(block)
 
@@ -204,6 +221,39 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
         start = model.init([block], Step("exact", "point", seed, 0, step.n_jobs))
         return self._start_parameters(model, start)
 
+    def _frozen(self, sources: Mapping[str, str]) -> tuple[str, ...]:
+        """Return the fields of the point that `freeze` names.
+
+        `sources` maps each field to the parameter that gives its value.
+        """
+        if not self.freeze:
+            return ()
+        for name in self.freeze:
+            if name not in sources:
+                raise ValueError(f"freeze may name {', '.join(map(repr, sources))}; got {name!r}")
+        if METHODS[self.inference].parameter_rule != "point":
+            raise ValueError(
+                f"freeze holds estimates, and inference={self.inference!r} has a posterior in "
+                "their place; use inference='em'"
+            )
+        for name in self.freeze:
+            if getattr(self, sources[name]) is None and not self._starts_warm():
+                raise ValueError(
+                    f"freeze={self.freeze!r} needs the value at which {name} are to stay: give "
+                    f"{sources[name]}, or fit first and then again with warm_start=True"
+                )
+        return tuple(dict.fromkeys(self.freeze))
+
+    def _starts_warm(self) -> bool:
+        return bool(self.warm_start) and hasattr(self, "weights_")
+
+    def _as_given(self, attribute: str, parameter: str) -> Array:
+        """Return the value of a frozen attribute with the bits that it was given with."""
+        value = getattr(self, parameter)
+        if value is None or (self._starts_warm() and hasattr(self, attribute)):
+            value = getattr(self, attribute)
+        return np.array(value, dtype=np.float64)
+
     def _check_size(self, block: Any) -> int:
         """Return the number of rows of positive weight; refuse fewer than components."""
         n = block.n if block.weights is None else int(np.count_nonzero(block.weights))
@@ -227,10 +277,14 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
     # ---- use -------------------------------------------------------------------------------
 
     def fit_predict(
-        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
+        self,
+        X: ArrayLike,
+        y: Any = None,
+        sample_weight: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
     ) -> NDArray[np.int64]:
-        """Fit, then return `predict(X)`."""
-        return self.fit(X, y, sample_weight).predict(X)  # type: ignore[no-any-return]
+        """Fit, then return `predict(X)`; which does not know `labels`."""
+        return self.fit(X, y, sample_weight, labels).predict(X)  # type: ignore[no-any-return]
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:
         """Return the component of highest responsibility of each row, shape (n_samples,)."""

@@ -17,6 +17,7 @@ from vemfast.inference.monitor import FitResult
 from vemfast.inference.online import Progress, advance, begin
 from vemfast.inference.restarts import seeds
 from vemfast.models.base import Step
+from vemfast.models.clamping import check_labels
 
 __all__ = ["OnlineEstimator"]
 
@@ -97,9 +98,22 @@ class OnlineEstimator(Estimator):
         """Return the weight of all rows of which chunks are a sample; None: of those seen."""
         return self.total_samples  # type: ignore[no-any-return]
 
+    def _labelled(self, model: Any, block: Any, labels: ArrayLike | None) -> Any:
+        """Return the block with the components that its rows are known to belong to."""
+        known = check_labels(labels, block.n, model.config.n_components)
+        if known is None:
+            return block
+        if not model.takes_labels:
+            raise ValueError(f"{type(self).__name__} takes no labels; fit without them")
+        return block.with_labels(known)
+
     @_OfEstimates
     def partial_fit(
-        self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
+        self,
+        X: ArrayLike,
+        y: Any = None,
+        sample_weight: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
     ) -> Any:
         """Update the mixture by one step with some more rows.
 
@@ -122,6 +136,8 @@ class OnlineEstimator(Estimator):
         y : None
             Ignored; for scikit-learn's interface.
         sample_weight : array-like of shape (n_samples,), default=None
+        labels : array-like of int, shape (n_samples,), default=None
+            The components that rows of this chunk are known to belong to, -1 where unknown.
 
         Returns
         -------
@@ -139,10 +155,12 @@ class OnlineEstimator(Estimator):
             If the arithmetic breaks down on these rows. Nothing changes.
         """
         with self._only_fit():
-            self._partial_fit(X, sample_weight)
+            self._partial_fit(X, sample_weight, labels)
         return self
 
-    def _partial_fit(self, X: Any, sample_weight: ArrayLike | None) -> None:
+    def _partial_fit(
+        self, X: Any, sample_weight: ArrayLike | None, labels: ArrayLike | None
+    ) -> None:
         self._check_params()
         if not isinstance(X, np.memmap) and chunks_of(X) is not None:
             raise ValueError(
@@ -151,9 +169,9 @@ class OnlineEstimator(Estimator):
         notes: list[str] = []
         online: _Online | None = vars(self).get("_online")
         if online is None:
-            known, notes = self._first(X, sample_weight)
+            known, notes = self._first(X, sample_weight, labels)
         else:
-            known = self._next(online, X, sample_weight)
+            known = self._next(online, X, sample_weight, labels)
         progress = known.progress
         result = FitResult(
             progress.params,
@@ -168,8 +186,11 @@ class OnlineEstimator(Estimator):
         self._keep_fit(result, {**known.columns, **attributes, "_online": known})
         report(known.model, result, Control("minibatch"), known.step, stacklevel=4, notes=notes)
 
-    def _first(self, X: Any, sample_weight: ArrayLike | None) -> tuple[_Online, list[str]]:
+    def _first(
+        self, X: Any, sample_weight: ArrayLike | None, labels: ArrayLike | None
+    ) -> tuple[_Online, list[str]]:
         model, block, columns, step = self._model(X, sample_weight)
+        block = self._labelled(model, block, labels)
         seed = seeds(self.random_state, 1)[0]
         step = Step(step.local_rule, step.parameter_rule, seed, 0, step.n_jobs)
         warm = self._warm(model)
@@ -179,9 +200,16 @@ class OnlineEstimator(Estimator):
         known = _Online(model, step, progress, columns, settings, [progress.objective])
         return known, self._notes(block)
 
-    def _next(self, online: _Online, X: Any, sample_weight: ArrayLike | None) -> _Online:
+    def _next(
+        self,
+        online: _Online,
+        X: Any,
+        sample_weight: ArrayLike | None,
+        labels: ArrayLike | None,
+    ) -> _Online:
         self._refuse_changes(online.settings)
         block = self._further(online.model, X, sample_weight)
+        block = self._labelled(online.model, block, labels)
         last = online.step
         step = Step(
             last.local_rule, last.parameter_rule, last.seed, last.iteration + 1, self._threads()

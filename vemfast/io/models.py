@@ -136,7 +136,9 @@ def _encode_parameters(estimator: Any) -> tuple[dict[str, Any], dict[str, NDArra
             continue
         if isinstance(value, float) and not np.isfinite(value):
             raise ValueError(f"{name}={value!r} cannot be saved; only finite numbers can")
-        if value is None or isinstance(value, (bool, int, float, str)):
+        if name == "freeze" and value is not None:
+            parameters[name] = [str(field) for field in value]
+        elif value is None or isinstance(value, (bool, int, float, str)):
             parameters[name] = value
         elif _is_ragged(value):
             for i, part in enumerate(value):
@@ -171,6 +173,9 @@ def _decode_parameters(
         if not is_newer:
             raise ModelFileError(f"parameters: there is no parameter {name!r}")
         del given[name]
+    if type(given.get("freeze")) is list and all(type(name) is str for name in given["freeze"]):
+        given["freeze"] = tuple(given["freeze"])
+        parameters = {**parameters, "freeze": None}
     for name, value in given.items():
         if name == "callbacks" or isinstance(parameters.get(name), (list, dict)):
             raise ModelFileError(f"parameters: {name} cannot come from a file")

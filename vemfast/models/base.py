@@ -72,12 +72,15 @@ class Model:
     threads_within : bool
         True: `e_step` runs `step.n_jobs` threads itself. False: the engine runs blocks in threads,
         so `e_step` must be safe to call concurrently, which pure functions are.
+    takes_labels : bool
+        Whether `init` and `e_step` heed the `labels` of a block.
     """
 
     layout: Layout
     local_rules: Mapping[str, str] = MappingProxyType({"em": "exact"})
     unavailable: Mapping[str, str] = MappingProxyType({})
     threads_within: bool = False
+    takes_labels: bool = False
 
     def leaf_rows(self, dtype: Any) -> int | None:
         """Return how many rows of a dtype are one leaf of the sum that `e_step` makes of a block.

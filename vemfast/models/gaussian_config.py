@@ -74,6 +74,8 @@ class GaussianConfig:
     reg_covar : float
     marginalize : bool, default=False
         NaN is a missing value, which is integrated out.
+    freeze : tuple of str, default=()
+        Fields of the point that its updates leave as they are.
     """
 
     n_components: int
@@ -84,6 +86,7 @@ class GaussianConfig:
     column_scale: Array
     reg_covar: float
     marginalize: bool = False
+    freeze: tuple[str, ...] = ()
 
     @property
     def is_shared(self) -> bool:
@@ -175,12 +178,15 @@ class Start:
         In the data's own coordinates.
     covariances : ndarray, default=None
         In the shape of the covariance type.
+    responsibilities : ndarray of shape (n, n_components), default=None
+        Of all rows, in the place of `init_params`.
     """
 
     init_params: str = "kmeans"
     weights: Array | None = None
     means: Array | None = None
     covariances: Array | None = None
+    responsibilities: Array | None = None
 
     @property
     def _given(self) -> tuple[bool, ...]:

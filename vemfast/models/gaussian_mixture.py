@@ -19,7 +19,8 @@ from vemfast import _core
 from vemfast.data import RowBlock
 from vemfast.models import gaussian_vector
 from vemfast.models.base import Model, Step
-from vemfast.models.gaussian_config import GaussianConfig, Start
+from vemfast.models.clamping import held, refuse_impossible
+from vemfast.models.gaussian_config import Array, GaussianConfig, Start
 from vemfast.models.gaussian_merges import has_small, merged
 from vemfast.stats import Params, Stats
 from vemfast.streams import StreamBlock, sum_parts
@@ -48,6 +49,7 @@ class GaussianMixture(Model):
     """
 
     threads_within = True
+    takes_labels = True
     local_rules = MappingProxyType(
         {
             "gibbs": "sampled",
@@ -100,7 +102,8 @@ class GaussianMixture(Model):
             step.seed,
             step.iteration,
         )
-        return Params(self._layouts[kind], kind, buffer)
+        updated = Params(self._layouts[kind], kind, buffer)
+        return updated if params is None else held(updated, params, self.config.freeze)
 
     def global_term(self, params: Params) -> float:
         """Return the log prior of a point or -KL(q || prior) of a posterior, nats."""
@@ -120,6 +123,8 @@ class GaussianMixture(Model):
         """Return the next parameters, their statistics and objective; None to be asked in steps."""
         block = blocks[0]
         if len(blocks) != 1 or not isinstance(block, RowBlock):
+            return None
+        if block.labels is not None or self.config.freeze:  # the steps heed these
             return None
         if (
             self.merges
@@ -151,6 +156,9 @@ class GaussianMixture(Model):
 
     def init(self, blocks: Sequence[RowBlock | StreamBlock], step: Step) -> Params:
         """Return first parameters as `start` says."""
+        for name in self.config.freeze:
+            if getattr(self.start, name) is None:
+                raise ValueError(f"{name} cannot be frozen: the start does not give them")
         if self.start.is_complete:
             return self.adopt(self.start.fill(None, self.config), blocks, step)
         point = Step("hard", "point", step.seed, 0, step.n_jobs)
@@ -162,6 +170,7 @@ class GaussianMixture(Model):
     def adopt(self, params: Params, blocks: Sequence[RowBlock | StreamBlock], step: Step) -> Params:
         """Return `params` as the parameter rule wants them, by one E-step where it must."""
         kind = "posterior" if step.parameter_rule == "posterior" else "point"
+        refuse_impossible(params, blocks)
         if params.kind == kind:
             return params
         table = self.prepare(params)
@@ -183,16 +192,20 @@ class GaussianMixture(Model):
         counts = stats["counts"]  # not the weights: a prior, or equal weights, keep those above 0
         if min(counts.tolist()) > 0:  # asked every iteration, and quicker than NumPy's on few
             return None
-        empty = np.flatnonzero(counts <= 0)
+        empty, freeze = np.flatnonzero(counts <= 0), self.config.freeze
+        if "means" in freeze or ("weights" in freeze and params["weights"].min() <= 0):
+            return None
         table = self.prepare(params)
         worst = _worst_rows(self, table, blocks, empty.size, step.n_jobs)
+        if not len(worst):
+            return None
         proposal = params.copy()
         proposal["means"][empty] = np.nan_to_num(worst - self.config.origin)
         weights = proposal["weights"]
         if weights.min() <= 0:
             weights[empty] = 1.0 / sum(block.total_weight for block in blocks)
             weights /= sum(weights.tolist())
-        if not self.config.is_shared:
+        if not self.config.is_shared and "covariances" not in freeze:
             covariances = proposal["covariances"]
             filled = np.flatnonzero(counts > 0)  # one by one: the order of models/batch_fit.cpp
             mean = sum(counts[k] * covariances[k] for k in filled)
@@ -218,7 +231,8 @@ class GaussianMixture(Model):
             f"(its weight is {params['weights'][k]:.3g}); use fewer components or another start"
             for k in empty
         ]
-        for c in self._core.at_edge(params.buffer):
+        at_edge = [] if "covariances" in self.config.freeze else self._core.at_edge(params.buffer)
+        for c in at_edge:
             if c in empty and not self.config.is_shared:
                 continue
             what = "the shared covariance" if self.config.is_shared else f"component {c}"
@@ -279,7 +293,7 @@ class GaussianMixture(Model):
             self.config.covariance_type,
             block.X,
             block.weights,
-            None,
+            block.labels,
             block.offset,
             rule,
             step.seed,
@@ -291,6 +305,8 @@ class GaussianMixture(Model):
     def _start_statistics(self, blocks: Sequence[RowBlock | StreamBlock], step: Step) -> Stats:
         config = self.config
         rule = "hard"
+        if self.start.responsibilities is not None:
+            return self._given_statistics(self.start.responsibilities, blocks, step.n_jobs)
         if self.start.means is not None:
             centres = self.start.means - config.origin
         elif self.start.init_params == "random":
@@ -302,6 +318,25 @@ class GaussianMixture(Model):
         stats = [self._statistics(table, block, rule, step) for block in blocks]
         return sum(stats[1:], stats[0])
 
+    def _given_statistics(
+        self, responsibilities: Array, blocks: Sequence[RowBlock | StreamBlock], n_jobs: int
+    ) -> Stats:
+        config = self.config
+        zeros = np.zeros((config.n_components, config.n_features))
+        # Missing values are yet as likely as the whole column says.
+        scale = config.column_scale
+        table = _core.nearest_table(zeros, scale, config.origin, config.marginalize)
+
+        def statistics(part: RowBlock) -> Stats:
+            own = responsibilities[part.offset : part.offset + part.n]
+            buffer = _core.mixture_given_step(
+                table, config.covariance_type, part.X, part.weights, part.labels, own, n_jobs
+            )
+            return Stats(self.layout, buffer)
+
+        stats = [sum_parts(statistics, block, self.leaf_rows(block.dtype)) for block in blocks]
+        return sum(stats[1:], stats[0])
+
     def _centres(self, blocks: Sequence[RowBlock | StreamBlock], step: Step) -> NDArray[np.float64]:
         """Return centres, relative to the origin, found on some of the rows."""
         config = self.config
@@ -309,11 +344,12 @@ class GaussianMixture(Model):
         lloyd = 100 if self.start.init_params == "kmeans" else 0
         block = blocks[0]
         drawn = self.start.init_params == "random_from_data"
-        if len(blocks) == 1 and isinstance(block, RowBlock) and not (drawn or config.marginalize):
+        plain = not drawn and not config.marginalize and block.labels is None
+        if len(blocks) == 1 and isinstance(block, RowBlock) and plain:
             return _core.start_centres(
                 block.X, block.weights, config.origin, config.metric, K, step.seed, lloyd
             )
-        rows, weights = _some_rows(blocks, _START_ROWS, step.seed)
+        rows, weights, labels = _some_rows(blocks, _START_ROWS, step.seed, np.arange(K))
         scale = np.sqrt(config.metric)
         points = (rows - config.origin) / scale
         if config.marginalize:  # centres are looked for among rows completed by column means
@@ -326,8 +362,13 @@ class GaussianMixture(Model):
                 replace=len(points) < K,
                 p=weights / weights.sum() if weighted else None,
             )
-            return points[chosen] * scale
-        centres, _ = _core.kmeans_plusplus(points, weights, K, step.seed, lloyd)
+            centres = points[chosen]
+            if labels is not None:  # a known row is a better guess at its own component
+                for k in np.unique(labels[labels >= 0]):
+                    own = labels == k
+                    centres[k] = np.average(points[own], axis=0, weights=weights[own])
+            return centres * scale
+        centres, _ = _core.kmeans_plusplus(points, weights, K, step.seed, lloyd, labels)
         return centres * scale
 
 
@@ -348,6 +389,7 @@ def _native(config: GaussianConfig) -> _core.GaussianMixture:
         column_scale=config.column_scale,
         reg_covar=config.reg_covar,
         marginalize=config.marginalize,
+        keeps_means="means" in config.freeze,
     )
 
 
@@ -356,12 +398,16 @@ def _generator(seed: int, stream: int) -> np.random.Generator:
 
 
 def _some_rows(
-    blocks: Sequence[RowBlock | StreamBlock], limit: int, seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return at most `limit` rows of positive weight: one at random of each stretch of rows."""
+    blocks: Sequence[RowBlock | StreamBlock], limit: int, seed: int, components: NDArray[np.intp]
+) -> tuple[Array, Array, NDArray[np.int32] | None]:
+    """Return some rows of positive weight, their weights and labels.
+
+    About `limit` rows: one at random of each stretch of rows, and of the rows of each known label
+    at least that share of them, so that none is lost because it is rare.
+    """
     only = blocks[0]
     if len(blocks) == 1 and isinstance(only, RowBlock) and only.weights is None and only.n <= limit:
-        return only.X.astype(np.float64, copy=False), np.ones(only.n)
+        return only.X.astype(np.float64, copy=False), np.ones(only.n), only.labels
     present = [None if b.weights is None else np.flatnonzero(b.weights) for b in blocks]
     sizes = [b.n if p is None else p.size for b, p in zip(blocks, present, strict=True)]
     total = sum(sizes)
@@ -370,6 +416,11 @@ def _some_rows(
         edges = np.arange(limit + 1) * total // limit
         within = _core.random.uniforms(seed, *_ROW_DRAWS, limit) * np.diff(edges)
         chosen = edges[:-1] + within.astype(np.int64)
+    labels = _labels_of(blocks, present)
+    if labels is not None and total > limit:
+        share = max(limit // components.size, 1)
+        known = [_spread(np.flatnonzero(labels == k), share) for k in components]
+        chosen = np.unique(np.concatenate([chosen[labels[chosen] < 0], *known]))
     rows, weights = [], []
     for block, of, (first, last) in zip(
         blocks, present, pairwise(np.cumsum([0, *sizes])), strict=True
@@ -378,7 +429,26 @@ def _some_rows(
         taken = block.take(part if of is None else of[part])
         rows.append(taken.X.astype(np.float64))
         weights.append(np.ones(part.size) if taken.weights is None else taken.weights)
-    return np.concatenate(rows), np.concatenate(weights)
+    found = None if labels is None else labels[chosen]
+    return np.concatenate(rows), np.concatenate(weights), found
+
+
+def _labels_of(
+    blocks: Sequence[RowBlock | StreamBlock], present: Sequence[NDArray[np.intp] | None]
+) -> NDArray[np.int32] | None:
+    """Return the labels of the rows of positive weight of all blocks; None where none is known."""
+    if all(block.labels is None for block in blocks):
+        return None
+    labels = []
+    for block, of in zip(blocks, present, strict=True):
+        own = np.full(block.n, -1, dtype=np.int32) if block.labels is None else block.labels
+        labels.append(own if of is None else own[of])
+    return np.concatenate(labels)
+
+
+def _spread(rows: NDArray[np.intp], limit: int) -> NDArray[np.intp]:
+    """Return at most `limit` of the row numbers, evenly spread."""
+    return rows if rows.size <= limit else rows[np.arange(limit) * rows.size // limit]
 
 
 def _worst_rows(
@@ -388,16 +458,18 @@ def _worst_rows(
     count: int,
     n_jobs: int,
 ) -> NDArray[np.float64]:
-    """Return the `count` rows of positive weight that have the lowest log density."""
+    """Return the `count` rows of positive weight and unknown label of the lowest log density."""
     candidates: list[tuple[float, NDArray[Any]]] = []
     for block in blocks:
         for part in block.parts():
             density = model.assign(table, part.X, "log_density", n_jobs)
             if part.weights is not None:
                 density[part.weights <= 0] = np.inf
+            if part.labels is not None:
+                density[part.labels >= 0] = np.inf
             lowest = np.argsort(density, kind="stable")[:count]
             candidates += [(density[row], np.array(part.X[row])) for row in lowest]
     candidates.sort(key=lambda pair: pair[0])
-    rows = [row for _, row in candidates[:count]]
-    rows += [rows[-1]] * (count - len(rows))
+    rows = [row for density, row in candidates[:count] if density < np.inf]
+    rows += rows[-1:] * (count - len(rows))
     return np.asarray(rows, dtype=np.float64)

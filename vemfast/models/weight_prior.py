@@ -98,4 +98,5 @@ def given_weights(
         raise ValueError(f"weights_init must sum to 1; it sums to {total}")
     if weight_type == "equal" and np.ptp(weights) > 1e-12:
         raise ValueError("weights_init differs from 1 / n_components, but equal_weights=True")
-    return np.asarray(weights / total)
+    rounding = n_components * np.finfo(np.float64).eps
+    return weights if abs(total - 1.0) <= rounding else np.asarray(weights / total)

@@ -9,7 +9,7 @@ origin. Formulas and symbols: docs/formulas/gaussian_mixture.md.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,10 +164,21 @@ class Gaussian(ABC):
         )
 
     def mode(
-        self, counts: Array, sums: Array, scatter: Array, means: Array, covariances: Array
+        self,
+        counts: Array,
+        sums: Array,
+        scatter: Array,
+        means: Array,
+        covariances: Array,
+        keeps_means: bool = False,
     ) -> tuple[Array, Array]:
-        """Return the posterior mode in the support; what has no data keeps its previous value."""
+        """Return the posterior mode in the support; what has no data keeps its previous value.
+
+        With `keeps_means` the means do not move, and the covariances are the mode given them.
+        """
         q = self.posterior(counts, sums, scatter)
+        if keeps_means:
+            q = replace(q, means=means, scale=self._scale_about(means, counts, sums, scatter))
         filled = counts > LEAST_COUNT
         # Under a shared covariance the mean of an empty component is not free to stay: its prior
         # is part of the objective through Σ.
@@ -182,6 +193,16 @@ class Gaussian(ABC):
             q.scale[groups] / divisor[groups], groups, self._rounding(q.means)
         )
         return means, updated
+
+    def _scale_about(self, m: Array, counts: Array, sums: Array, scatter: Array) -> Array:
+        """Return Ψ0 + Σ r (x - m)(x - m)ᵀ + κ0 (m - m0)(m - m0)ᵀ, (G, ...)."""
+        square, away = self.outer(m, m), m - self.m0
+        moved = _along(counts, square) * square - 2 * self.outer(sums, m)
+        return np.asarray(
+            self.psi0
+            + self.unpack(scatter)
+            + self.pool(moved + self.kappa0 * self.outer(away, away))
+        )
 
     def _groups_of(self, components: NDArray[np.bool_]) -> NDArray[np.intp]:
         """Return the indices of the covariances of some components."""

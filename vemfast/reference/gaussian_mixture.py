@@ -15,11 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from vemfast.data import RowBlock
 from vemfast.models import gaussian_vector
 from vemfast.models.base import Model, Step
+from vemfast.models.clamping import held
 from vemfast.models.gaussian_config import GaussianConfig
 from vemfast.reference.gaussian import Gaussian, NormalWishart, ScoreTable
 from vemfast.reference.gaussian_axis import AxisGaussian
 from vemfast.reference.gaussian_matrix import MatrixGaussian
-from vemfast.reference.labels import exact, hard, sampled
+from vemfast.reference.labels import clamped, exact, hard, sampled
 from vemfast.reference.missing import complete, normals, predictive
 from vemfast.reference.random import (
     PARAMETER_STREAM,
@@ -49,6 +50,7 @@ class GaussianMixture(Model):
         `init` gives each row to the nearest of them. None: rows of the data, drawn at random.
     """
 
+    takes_labels = True
     local_rules = MappingProxyType(
         {
             "gibbs": "sampled",
@@ -90,10 +92,11 @@ class GaussianMixture(Model):
         """Return the statistics of one block of rows."""
         stats = Stats(self.layout)
         for X, w, rows in self._chunks(block):
+            labels = _labels_of(block, rows)
             if self.config.marginalize:
-                self._add_completed(stats, X, w, rows, prepared, step)
+                self._add_completed(stats, X, w, rows, prepared, labels, step)
                 continue
-            bound, entropy, r = _local(self._scores(X, prepared), rows, step)
+            bound, entropy, r = _local(self._scores(X, prepared), rows, labels, step)
             self._add(stats, X, r * w[:, None])
             stats.local_bound += float(w @ bound)
             stats.entropy += float(w @ entropy)
@@ -106,12 +109,15 @@ class GaussianMixture(Model):
         w: Array,
         rows: NDArray[np.int64],
         table: ScoreTable,
+        labels: NDArray[np.int32] | None,
         step: Step,
     ) -> None:
         """Add the statistics of rows with missing features (docs/formulas, section 11)."""
         K, D = table.means.shape
         for part in complete(X, self.components, table):
-            bound, entropy, r = _local(part.scores, rows[part.rows], step)
+            bound, entropy, r = _local(
+                part.scores, rows[part.rows], None if labels is None else labels[part.rows], step
+            )
             own, m = w[part.rows], part.missing
             r *= own[:, None]
             counts = r.sum(axis=0)
@@ -190,10 +196,14 @@ class GaussianMixture(Model):
                 weights, *self.components.sample(*moments, step.seed, step.iteration)
             )
         previous = self._widest() if params is None else params
-        return self._point(
+        freeze = () if params is None else self.config.freeze
+        updated = self._point(
             self.weights.mode(stats["counts"]),
-            *self.components.mode(*moments, previous["means"], self._covariances_of(previous)),
+            *self.components.mode(
+                *moments, previous["means"], self._covariances_of(previous), "means" in freeze
+            ),
         )
+        return held(updated, previous, freeze)
 
     def global_term(self, params: Params) -> float:
         """Return the log prior of a point or -KL(q || prior) of a posterior, nats."""
@@ -276,18 +286,22 @@ class GaussianMixture(Model):
         centres = np.nan_to_num((centres - self.config.origin) / unit)
         stats = Stats(self.layout)
         for block in blocks:
-            for X, w, _ in self._chunks(block):
+            for X, w, rows in self._chunks(block):
                 observed = ~np.isnan(X)
                 nearness = np.where(observed, X / unit, 0.0) @ centres.T
                 nearness -= 0.5 * observed @ (centres * centres).T
+                nearness = _clamped(nearness, _labels_of(block, rows))
                 self._add_first(stats, X, hard(nearness)[2] * w[:, None])
         return self.update(None, stats, step)
 
     def from_responsibilities(
         self, block: RowBlock, responsibilities: ArrayLike, step: Step
     ) -> Params:
-        """Return the update given q(z) of the rows of one block; labels are a one-hot q(z)."""
-        r = np.asarray(responsibilities, dtype=np.float64)
+        """Return the update given q(z) of the rows of one block; of known labels, it is theirs."""
+        r = np.array(responsibilities, dtype=np.float64)
+        if block.labels is not None:
+            known = block.labels >= 0
+            r[known] = np.eye(self.config.n_components)[block.labels[known]]
         stats = Stats(self.layout)
         for X, w, rows in self._chunks(block):
             self._add_first(stats, X, r[rows - block.offset] * w[:, None])
@@ -350,8 +364,20 @@ class GaussianMixture(Model):
         return self._point(np.full(K, 1.0 / K), np.zeros((K, D)), groups)
 
 
-def _local(scores: Array, rows: NDArray[np.int64], step: Step) -> tuple[Array, Array, Array]:
+def _labels_of(block: RowBlock, rows: NDArray[np.int64]) -> NDArray[np.int32] | None:
+    """Return the labels of rows, by global number, None where the block has none."""
+    return None if block.labels is None else block.labels[rows - block.offset]
+
+
+def _clamped(scores: Array, labels: NDArray[np.int32] | None) -> Array:
+    return scores if labels is None else clamped(scores, labels)
+
+
+def _local(
+    scores: Array, rows: NDArray[np.int64], labels: NDArray[np.int32] | None, step: Step
+) -> tuple[Array, Array, Array]:
     """Return the bound, the entropy and the responsibilities of each row under the local rule."""
+    scores = _clamped(scores, labels)
     if step.local_rule == "sampled":
         return sampled(scores, uniform(step.seed, step.iteration, rows, ROW_STREAM))
     return hard(scores) if step.local_rule == "hard" else exact(scores)

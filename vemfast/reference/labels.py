@@ -5,9 +5,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["exact", "hard", "sampled"]
+__all__ = ["clamped", "exact", "hard", "sampled"]
 
 Array = NDArray[np.float64]
+
+
+def clamped(scores: Array, labels: NDArray[np.int32]) -> Array:
+    """Return the scores with -inf for all but the own component of a row of known label.
+
+    Its own stays finite: no row is without a component.
+    """
+    rows = np.flatnonzero(labels >= 0)
+    own = np.maximum(scores[rows, labels[rows]], -1e300)
+    scores = scores.copy()
+    scores[rows] = -np.inf
+    scores[rows, labels[rows]] = own
+    return scores
 
 
 def exact(scores: Array) -> tuple[Array, Array, Array]:
