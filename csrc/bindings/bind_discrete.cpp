@@ -138,8 +138,8 @@ Vector e_step(const IndexedTable& table, const Data& data, bool is_float,
     const std::size_t K = table.shape.n_components;
     if (labels)
         rows.labels = sized_labels(*labels, rows.n_rows);
-    if (local_rule == LocalRule::labels)
-        check_labels(rows.labels, rows.n_rows, K);
+    if (labels || local_rule == LocalRule::labels)
+        check_labels(rows.labels, rows.n_rows, K, local_rule == LocalRule::labels);
     Vector stats(static_cast<py::ssize_t>(detail::indexed_stats_size(K, table.shape.n_indexed())));
     double* out = stats.mutable_data();
     call_native([&](const Poll& poll) {
