@@ -197,11 +197,24 @@ class IndexedBlock:
     ----------
     n, n_features : int
     total_weight : float
+    labels : ndarray of shape (n,) or None
+        int32: the component that each row is known to belong to, -1 where that is not known;
+        `with_labels` gives them.
     base : ndarray of shape (n,) or None
         Log base measures of the rows, for the model that needs them to keep.
     """
 
-    __slots__ = ("base", "dtype", "n", "n_features", "offset", "rows", "total_weight", "weights")
+    __slots__ = (
+        "base",
+        "dtype",
+        "labels",
+        "n",
+        "n_features",
+        "offset",
+        "rows",
+        "total_weight",
+        "weights",
+    )
 
     def __init__(
         self,
@@ -230,6 +243,7 @@ class IndexedBlock:
     ) -> None:
         self.rows = rows
         self.base: NDArray[np.float64] | None = None
+        self.labels: NDArray[np.int32] | None = None
         self.weights = weights
         self.offset = offset
         self.total_weight = float(self.n) if weights is None else float(weights.sum())
@@ -262,13 +276,20 @@ class IndexedBlock:
         weights = None if self.weights is None else self.weights[start:stop]
         part._fill(rows, weights, self.offset + start)
         part.base = None if self.base is None else self.base[start:stop]
+        part.labels = None if self.labels is None else self.labels[start:stop]
         return part
 
     def with_weights(self, weights: NDArray[np.float64] | None) -> IndexedBlock:
         """Return the same rows with other weights."""
         same = self.slice(0, self.n)
         same._fill(same.rows, as_weights(weights, self.n, "rows"), self.offset)
-        same.base = self.base
+        same.base, same.labels = self.base, self.labels
+        return same
+
+    def with_labels(self, labels: NDArray[np.int32] | None) -> IndexedBlock:
+        """Return the same rows with other labels."""
+        same = self.slice(0, self.n)
+        same.labels = _as_labels(labels, self.n)
         return same
 
     def parts(self, leaf_rows: int = 1) -> Iterator[IndexedBlock]:
@@ -279,6 +300,10 @@ class IndexedBlock:
 
     def take(self, rows: NDArray[np.integer[Any]]) -> IndexedBlock:
         """Return a copy of the rows with these numbers, counted within the block."""
+        labels = None if self.labels is None else self.labels[rows]
+        return self._taken(rows).with_labels(labels)
+
+    def _taken(self, rows: NDArray[np.integer[Any]]) -> IndexedBlock:
         weights = None if self.weights is None else self.weights[rows]
         own = self.rows
         if not isinstance(own, SparseRows):
@@ -292,7 +317,7 @@ class IndexedBlock:
 
     @staticmethod
     def joined(blocks: Sequence[IndexedBlock]) -> IndexedBlock:
-        """Return a copy of the rows of all blocks, one after another, without weights."""
+        """Return a copy of the rows of all blocks in turn, without weights and labels."""
         dtype = blocks[0].dtype
         if not blocks[0].is_sparse:
             return IndexedBlock(np.concatenate([block.rows for block in blocks]), dtype=dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, ClassVar
@@ -74,6 +75,9 @@ class CategoricalMixture(DiscreteMixtureEstimator):
     weights_init : array-like of shape (n_components,), default=None
     probabilities_init : list of array-like of shape (n_components, n_categories), default=None
         One a column.
+    freeze : tuple or list of {"weights", "probabilities"}, default=None
+        What is to stay at the value that `weights_init`, `probabilities_init` or a warm start
+        gives; the rest is the exact maximum given that. For "em", "variational-em" and "hard-em".
     equal_weights : bool, default=False
         Hold all weights at 1 / n_components.
     weight_concentration_prior_type : {"dirichlet", "dirichlet_process"}, default="dirichlet"
@@ -183,6 +187,7 @@ class CategoricalMixture(DiscreteMixtureEstimator):
         missing: str = "error",
         weights_init: ArrayLike | None = None,
         probabilities_init: Any = None,
+        freeze: Sequence[str] | None = None,
         equal_weights: bool = False,
         weight_concentration_prior_type: str = "dirichlet",
         weight_concentration_prior: float | None = None,
@@ -215,6 +220,7 @@ class CategoricalMixture(DiscreteMixtureEstimator):
         self.missing = missing
         self.weights_init = weights_init
         self.probabilities_init = probabilities_init
+        self.freeze = freeze
         self.equal_weights = equal_weights
         self.weight_concentration_prior_type = weight_concentration_prior_type
         self.weight_concentration_prior = weight_concentration_prior

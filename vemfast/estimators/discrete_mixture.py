@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -56,6 +57,7 @@ class DiscreteMixtureEstimator(MissingValues):
         **MixtureEstimator._parameter_constraints,
         "init_params": [StrOptions(set(_STARTS))],
         "missing": [StrOptions({"error", "marginalize"})],
+        "freeze": [tuple, list, None],
     }
 
     def __sklearn_tags__(self) -> Any:
@@ -203,6 +205,10 @@ class DiscreteMixtureEstimator(MissingValues):
             self.schedule == "minibatch",
         )
         table = points.check_table(getattr(self, f"{self._shown}init"), config)
+        name = config.table_name
+        config = replace(
+            config, freeze=self._frozen({"weights": "weights_init", name: f"{name}_init"})
+        )
         if table is not None and config.prior.is_proper:
             table = points.warm_table(config, table)  # at a zero the log prior may be -inf
         start = Start(
@@ -302,7 +308,11 @@ class DiscreteMixtureEstimator(MissingValues):
 
     def _n_parameters(self) -> int:
         of_weights = 0 if self.equal_weights else len(self.weights_) - 1
-        return points.n_parameters(getattr(self, self._shown)) + of_weights
+        frozen = self.freeze or ()
+        of_table = points.n_parameters(getattr(self, self._shown))
+        return (0 if self._shown[:-1] in frozen else of_table) + (
+            0 if "weights" in frozen else of_weights
+        )
 
 
 # Constraint of a prior's parameter that is one number, or one a feature.

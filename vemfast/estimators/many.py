@@ -247,7 +247,9 @@ def _check_parameters(template: GaussianMixture, random_state: Any) -> None:
     template.random_state = None
     default = GaussianMixture().get_params()
     for name, value in template.get_params().items():
-        is_default = value is default[name] or (default[name] is not None and value == default[name])
+        is_default = value is default[name] or (
+            default[name] is not None and value == default[name]
+        )
         if name not in _TAKEN and not is_default:
             raise ValueError(f"fit_many does not take {name}={value!r}; fit such mixtures singly")
     if template.inference not in _NATIVE_RUNGS:

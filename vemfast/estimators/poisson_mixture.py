@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -68,6 +69,9 @@ class PoissonMixture(DiscreteMixtureEstimator):
         as their responsibilities.
     weights_init : array-like of shape (n_components,), default=None
     rates_init : array-like of shape (n_components, n_features), default=None
+    freeze : tuple or list of {"weights", "rates"}, default=None
+        What is to stay at the value that `weights_init`, `rates_init` or a warm start
+        gives; the rest is the exact maximum given that. For "em", "variational-em" and "hard-em".
     equal_weights : bool, default=False
         Hold all weights at 1 / n_components.
     weight_concentration_prior_type : {"dirichlet", "dirichlet_process"}, default="dirichlet"
@@ -175,6 +179,7 @@ class PoissonMixture(DiscreteMixtureEstimator):
         missing: str = "error",
         weights_init: ArrayLike | None = None,
         rates_init: Any = None,
+        freeze: Sequence[str] | None = None,
         equal_weights: bool = False,
         weight_concentration_prior_type: str = "dirichlet",
         weight_concentration_prior: float | None = None,
@@ -207,6 +212,7 @@ class PoissonMixture(DiscreteMixtureEstimator):
         self.missing = missing
         self.weights_init = weights_init
         self.rates_init = rates_init
+        self.freeze = freeze
         self.equal_weights = equal_weights
         self.weight_concentration_prior_type = weight_concentration_prior_type
         self.weight_concentration_prior = weight_concentration_prior

@@ -14,7 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from vemfast.stats import Params
 
-__all__ = ["check_labels", "check_responsibilities", "held", "refuse_impossible"]
+__all__ = [
+    "check_labels",
+    "check_responsibilities",
+    "held",
+    "labels_of",
+    "refuse_impossible",
+    "with_known",
+]
 
 
 def held(updated: Params, previous: Params, freeze: Iterable[str]) -> Params:
@@ -99,3 +106,34 @@ def check_responsibilities(
         raise ValueError(f"the rows of resp_init must sum to 1; row {row} sums to {total[row]}")
     array /= total[:, None]
     return array
+
+
+def labels_of(
+    blocks: Sequence[Any], present: Sequence[NDArray[np.intp] | None]
+) -> NDArray[np.int32] | None:
+    """Return the labels of the present rows of all blocks; None where no block has any.
+
+    `present` has the numbers of the rows of positive weight of each block, or None for all of them.
+    """
+    if all(block.labels is None for block in blocks):
+        return None
+    labels = []
+    for block, of in zip(blocks, present, strict=True):
+        own = np.full(block.n, -1, dtype=np.int32) if block.labels is None else block.labels
+        labels.append(own if of is None else own[of])
+    return np.concatenate(labels)
+
+
+def with_known(
+    chosen: NDArray[np.intp], labels: NDArray[np.int32], limit: int, n_components: int
+) -> NDArray[np.intp]:
+    """Return the chosen rows of unknown label, and of each label some that a start should see.
+
+    Of a label at most the K-th part of `limit`, evenly spread: so none is lost because it is rare.
+    """
+    share = max(limit // n_components, 1)
+    known = []
+    for k in range(n_components):
+        own = np.flatnonzero(labels == k)
+        known.append(own if own.size <= share else own[np.arange(share) * own.size // share])
+    return np.unique(np.concatenate([chosen[labels[chosen] < 0], *known]))

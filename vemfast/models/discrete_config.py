@@ -108,6 +108,8 @@ class DiscreteConfig:
         ``column_offsets[d + 1]`` (exclusive). Empty for the other families.
     marginalize : bool
         Missing entries are integrated out.
+    freeze : tuple of str, default=()
+        Fields of the point that its updates leave as they are.
     """
 
     family: str
@@ -116,6 +118,7 @@ class DiscreteConfig:
     prior: DiscretePrior
     column_offsets: Integers = field(default_factory=_no_offsets)
     marginalize: bool = False
+    freeze: tuple[str, ...] = ()
 
     @property
     def n_indexed(self) -> int:

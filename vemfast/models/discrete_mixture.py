@@ -18,6 +18,7 @@ from vemfast import _core
 from vemfast.data import IndexedBlock, SparseRows
 from vemfast.models import discrete_vector
 from vemfast.models.base import Model, Step
+from vemfast.models.clamping import held, refuse_impossible
 from vemfast.models.discrete_config import DiscreteConfig, Start
 from vemfast.models.discrete_starts import as_points, first_table
 from vemfast.models.poisson_predictive import PoissonPredictive
@@ -39,6 +40,7 @@ class DiscreteMixture(Model):
     """
 
     threads_within = True
+    takes_labels = True
     local_rules = MappingProxyType(
         {
             "gibbs": "sampled",
@@ -88,7 +90,8 @@ class DiscreteMixture(Model):
             step.seed,
             step.iteration,
         )
-        return Params(self._layouts[kind], kind, buffer)
+        updated = Params(self._layouts[kind], kind, buffer)
+        return updated if params is None else held(updated, params, self.config.freeze)
 
     def global_term(self, params: Params) -> float:
         """Return the log prior of a point or -KL(q || prior) of a posterior, nats."""
@@ -106,6 +109,9 @@ class DiscreteMixture(Model):
         EM that starts with a probability of zero keeps it.
         """
         start = self.start
+        for name in self.config.freeze:
+            if (start.weights if name == "weights" else start.table) is None:
+                raise ValueError(f"{name} cannot be frozen: the start does not give them")
         if start.table is None and start.init_params == "random":
             stats = self._random_statistics(blocks, step)
             if not start.gives_anything:
@@ -128,6 +134,7 @@ class DiscreteMixture(Model):
     ) -> Params:
         """Return `params` as the parameter rule wants them, by one E-step where it must."""
         kind = "posterior" if step.parameter_rule == "posterior" else "point"
+        refuse_impossible(params, blocks)
         if params.kind == kind:
             return params
         table = self.prepare(params)
@@ -146,12 +153,16 @@ class DiscreteMixture(Model):
         counts = stats["counts"]  # not the weights: a prior, or equal weights, keep those above 0
         if min(counts.tolist()) > 0:  # asked every iteration, and quicker than NumPy's on few
             return None
-        empty = np.flatnonzero(counts <= 0)
+        empty, freeze = np.flatnonzero(counts <= 0), self.config.freeze
         name = self.config.table_name
+        if name in freeze or ("weights" in freeze and params["weights"].min() <= 0):
+            return None
         proposal = params.copy()
         filled = np.flatnonzero(counts > 0)
         mean = params[name][:, filled] @ (counts[filled] / counts[filled].sum())
         worst = self._worst_rows(self.prepare(params), blocks, empty.size, step.n_jobs)
+        if not len(worst):
+            return None
         worst = np.where(np.isnan(worst), mean, worst)
         proposal[name][:, empty] = 0.5 * (worst + mean).T
         weights = proposal["weights"]
@@ -251,7 +262,7 @@ class DiscreteMixture(Model):
             block.dtype == np.float32,
             block.weights,
             self._base(block, step.n_jobs),
-            None,
+            block.labels,
             block.offset,
             rule,
             step.seed,
@@ -299,17 +310,23 @@ class DiscreteMixture(Model):
         count: int,
         n_jobs: int,
     ) -> NDArray[np.float64]:
-        """Return as points the `count` rows of positive weight of the lowest log density."""
+        """Return as points the `count` rows of the lowest log density.
+
+        Rows of weight 0 and of known label are left out; empty where there are no others.
+        """
         candidates: list[tuple[float, NDArray[np.float64]]] = []
         for block in blocks:
             for part in block.parts():
                 density = self.assign(table, part, "log_density", n_jobs)
                 if part.weights is not None:
                     density[part.weights <= 0] = np.inf
+                if part.labels is not None:
+                    density[part.labels >= 0] = np.inf
                 lowest = np.argsort(density, kind="stable")[:count]
                 points = as_points(self.config, part.take(lowest))
                 candidates += zip(density[lowest].tolist(), points, strict=True)
         candidates = sorted(candidates, key=lambda candidate: candidate[0])[:count]
+        candidates = [candidate for candidate in candidates if candidate[0] < np.inf]
         candidates += candidates[-1:] * (count - len(candidates))
         return np.array([point for _, point in candidates])
 

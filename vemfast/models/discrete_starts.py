@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vemfast import _core
 from vemfast.data import IndexedBlock, SparseRows
+from vemfast.models.clamping import labels_of, with_known
 from vemfast.models.discrete_config import DiscreteConfig
 from vemfast.streams import StreamBlock
 
@@ -47,7 +48,7 @@ def first_table(
     """
     K = config.n_components
     limit = int(np.clip(_START_NUMBERS // config.n_indexed, 8 * K, _START_ROWS))
-    rows, weights = _some_rows(config, blocks, limit, seed)
+    rows, weights, labels = _some_rows(config, blocks, limit, seed)
     missing = np.isnan(rows)
     rows[missing] = 0.0
     # One row more, so that what no row here has is not impossible.
@@ -62,14 +63,22 @@ def first_table(
             replace=len(rows) < K,
             p=weights / weights.sum() if weighted else None,
         )
-        return np.ascontiguousarray(0.5 * (rows[chosen] + mean).T)
+        drawn = rows[chosen]
+        if labels is not None:  # a known row is a better guess at its own component
+            for k in np.unique(labels[labels >= 0]):
+                own = labels == k
+                drawn[k] = np.average(rows[own], axis=0, weights=weights[own])
+        return np.ascontiguousarray(0.5 * (drawn + mean).T)
     # The variance of a count grows with its mean, that of its square root hardly does.
     points = np.sqrt(rows) if config.family == "poisson" else rows
     lloyd = 100 if init_params == "kmeans" else 0
-    centres, _ = _core.kmeans_plusplus(points, weights, K, seed, lloyd)
+    centres, _ = _core.kmeans_plusplus(points, weights, K, seed, lloyd, labels)
     nearness = points @ centres.T - 0.5 * np.einsum("kf,kf->k", centres, centres)
     members = np.zeros((len(rows), K))
-    members[np.arange(len(rows)), nearness.argmax(axis=1)] = weights
+    group = nearness.argmax(axis=1)
+    if labels is not None:
+        group = np.where(labels >= 0, labels, group)
+    members[np.arange(len(rows)), group] = weights
     return np.asarray((rows.T @ members + mean[:, None]) / (members.sum(axis=0) + 1.0))
 
 
@@ -85,8 +94,12 @@ def _generator(seed: int, stream: int) -> np.random.Generator:
 
 def _some_rows(
     config: DiscreteConfig, blocks: Sequence[IndexedBlock | StreamBlock], limit: int, seed: int
-) -> tuple[Array, Array]:
-    """Return at most `limit` rows of positive weight: one at random of each stretch of rows."""
+) -> tuple[Array, Array, NDArray[np.int32] | None]:
+    """Return some rows of positive weight as points, their weights and labels.
+
+    About `limit` rows: one at random of each stretch of rows, and of the rows of each known label
+    at least that share of them.
+    """
     present = [None if b.weights is None else np.flatnonzero(b.weights) for b in blocks]
     sizes = [b.n if p is None else p.size for b, p in zip(blocks, present, strict=True)]
     total = sum(sizes)
@@ -95,6 +108,9 @@ def _some_rows(
         edges = np.arange(limit + 1) * total // limit
         within = _generator(seed, 0).random(limit) * np.diff(edges)
         chosen = edges[:-1] + within.astype(np.int64)
+    labels = labels_of(blocks, present)
+    if labels is not None and total > limit:
+        chosen = with_known(chosen, labels, limit, config.n_components)
     rows, weights = [], []
     for block, of, (first, last) in zip(
         blocks, present, pairwise(np.cumsum([0, *sizes])), strict=True
@@ -103,7 +119,8 @@ def _some_rows(
         taken = block.take(part if of is None else of[part])
         rows.append(as_points(config, taken))
         weights.append(np.ones(part.size) if taken.weights is None else taken.weights)
-    return np.concatenate(rows), np.concatenate(weights)
+    found = None if labels is None else labels[chosen]
+    return np.concatenate(rows), np.concatenate(weights), found
 
 
 def as_points(config: DiscreteConfig, block: IndexedBlock) -> Array:

@@ -19,7 +19,7 @@ from vemfast import _core
 from vemfast.data import RowBlock
 from vemfast.models import gaussian_vector
 from vemfast.models.base import Model, Step
-from vemfast.models.clamping import held, refuse_impossible
+from vemfast.models.clamping import held, labels_of, refuse_impossible, with_known
 from vemfast.models.gaussian_config import Array, GaussianConfig, Start
 from vemfast.models.gaussian_merges import has_small, merged
 from vemfast.stats import Params, Stats
@@ -349,7 +349,7 @@ class GaussianMixture(Model):
             return _core.start_centres(
                 block.X, block.weights, config.origin, config.metric, K, step.seed, lloyd
             )
-        rows, weights, labels = _some_rows(blocks, _START_ROWS, step.seed, np.arange(K))
+        rows, weights, labels = _some_rows(blocks, _START_ROWS, step.seed, K)
         scale = np.sqrt(config.metric)
         points = (rows - config.origin) / scale
         if config.marginalize:  # centres are looked for among rows completed by column means
@@ -398,7 +398,7 @@ def _generator(seed: int, stream: int) -> np.random.Generator:
 
 
 def _some_rows(
-    blocks: Sequence[RowBlock | StreamBlock], limit: int, seed: int, components: NDArray[np.intp]
+    blocks: Sequence[RowBlock | StreamBlock], limit: int, seed: int, n_components: int
 ) -> tuple[Array, Array, NDArray[np.int32] | None]:
     """Return some rows of positive weight, their weights and labels.
 
@@ -416,11 +416,9 @@ def _some_rows(
         edges = np.arange(limit + 1) * total // limit
         within = _core.random.uniforms(seed, *_ROW_DRAWS, limit) * np.diff(edges)
         chosen = edges[:-1] + within.astype(np.int64)
-    labels = _labels_of(blocks, present)
+    labels = labels_of(blocks, present)
     if labels is not None and total > limit:
-        share = max(limit // components.size, 1)
-        known = [_spread(np.flatnonzero(labels == k), share) for k in components]
-        chosen = np.unique(np.concatenate([chosen[labels[chosen] < 0], *known]))
+        chosen = with_known(chosen, labels, limit, n_components)
     rows, weights = [], []
     for block, of, (first, last) in zip(
         blocks, present, pairwise(np.cumsum([0, *sizes])), strict=True
@@ -431,24 +429,6 @@ def _some_rows(
         weights.append(np.ones(part.size) if taken.weights is None else taken.weights)
     found = None if labels is None else labels[chosen]
     return np.concatenate(rows), np.concatenate(weights), found
-
-
-def _labels_of(
-    blocks: Sequence[RowBlock | StreamBlock], present: Sequence[NDArray[np.intp] | None]
-) -> NDArray[np.int32] | None:
-    """Return the labels of the rows of positive weight of all blocks; None where none is known."""
-    if all(block.labels is None for block in blocks):
-        return None
-    labels = []
-    for block, of in zip(blocks, present, strict=True):
-        own = np.full(block.n, -1, dtype=np.int32) if block.labels is None else block.labels
-        labels.append(own if of is None else own[of])
-    return np.concatenate(labels)
-
-
-def _spread(rows: NDArray[np.intp], limit: int) -> NDArray[np.intp]:
-    """Return at most `limit` of the row numbers, evenly spread."""
-    return rows if rows.size <= limit else rows[np.arange(limit) * rows.size // limit]
 
 
 def _worst_rows(

@@ -17,11 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 from vemfast.data import IndexedBlock
 from vemfast.models import discrete_vector
 from vemfast.models.base import Model, Step
+from vemfast.models.clamping import held
 from vemfast.models.discrete_config import DiscreteConfig
 from vemfast.reference.bernoulli import Bernoulli
 from vemfast.reference.categorical import Categorical
 from vemfast.reference.discrete import IMPOSSIBLE, LEAST_COUNT, Discrete, IndexedTable
-from vemfast.reference.labels import exact, hard, sampled
+from vemfast.reference.labels import clamped, exact, hard, labels_of, sampled
 from vemfast.reference.poisson import Poisson
 from vemfast.reference.random import (
     PARAMETER_STREAM,
@@ -57,6 +58,7 @@ class DiscreteMixture(Model):
         data, drawn at random, and the mean of all rows.
     """
 
+    takes_labels = True
     local_rules = MappingProxyType(
         {
             "gibbs": "sampled",
@@ -97,7 +99,7 @@ class DiscreteMixture(Model):
         """Return the statistics of one block of rows."""
         stats = Stats(self.layout)
         for Z, w, rows in self._chunks(block):
-            scores = _scores(Z, prepared)
+            scores = clamped(_scores(Z, prepared), labels_of(block, rows))
             if step.local_rule == "sampled":
                 u = uniform(step.seed, step.iteration, rows, ROW_STREAM)
                 bound, entropy, r = sampled(scores, u)
@@ -144,7 +146,8 @@ class DiscreteMixture(Model):
             previous = self._uniform() if params is None else params[self.config.table_name]
             mode = self.components.mode(sums, trials, previous)
             theta = np.where(counts > LEAST_COUNT, mode, previous)
-            return self._point(self.weights.mode(counts), theta)
+            updated = self._point(self.weights.mode(counts), theta)
+            return updated if params is None else held(updated, params, self.config.freeze)
         q = self.components.posterior(sums, trials)
         if step.parameter_rule == "posterior":
             return self._posterior(self.weights.posterior(counts), q)
@@ -212,8 +215,9 @@ class DiscreteMixture(Model):
         prepared = self.prepare(self._point(np.full(K, 1.0 / K), table))
         stats = Stats(self.layout)
         for block in blocks:
-            for Z, w, _ in self._chunks(block):
-                self._add(stats, Z, hard(_scores(Z, prepared))[2] * w[:, None])
+            for Z, w, rows in self._chunks(block):
+                scores = clamped(_scores(Z, prepared), labels_of(block, rows))
+                self._add(stats, Z, hard(scores)[2] * w[:, None])
         return self.update(None, stats, step)
 
     def from_responsibilities(

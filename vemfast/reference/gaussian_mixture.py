@@ -20,7 +20,7 @@ from vemfast.models.gaussian_config import GaussianConfig
 from vemfast.reference.gaussian import Gaussian, NormalWishart, ScoreTable
 from vemfast.reference.gaussian_axis import AxisGaussian
 from vemfast.reference.gaussian_matrix import MatrixGaussian
-from vemfast.reference.labels import clamped, exact, hard, sampled
+from vemfast.reference.labels import clamped, exact, hard, labels_of, sampled
 from vemfast.reference.missing import complete, normals, predictive
 from vemfast.reference.random import (
     PARAMETER_STREAM,
@@ -92,7 +92,7 @@ class GaussianMixture(Model):
         """Return the statistics of one block of rows."""
         stats = Stats(self.layout)
         for X, w, rows in self._chunks(block):
-            labels = _labels_of(block, rows)
+            labels = labels_of(block, rows)
             if self.config.marginalize:
                 self._add_completed(stats, X, w, rows, prepared, labels, step)
                 continue
@@ -290,7 +290,7 @@ class GaussianMixture(Model):
                 observed = ~np.isnan(X)
                 nearness = np.where(observed, X / unit, 0.0) @ centres.T
                 nearness -= 0.5 * observed @ (centres * centres).T
-                nearness = _clamped(nearness, _labels_of(block, rows))
+                nearness = clamped(nearness, labels_of(block, rows))
                 self._add_first(stats, X, hard(nearness)[2] * w[:, None])
         return self.update(None, stats, step)
 
@@ -364,20 +364,11 @@ class GaussianMixture(Model):
         return self._point(np.full(K, 1.0 / K), np.zeros((K, D)), groups)
 
 
-def _labels_of(block: RowBlock, rows: NDArray[np.int64]) -> NDArray[np.int32] | None:
-    """Return the labels of rows, by global number, None where the block has none."""
-    return None if block.labels is None else block.labels[rows - block.offset]
-
-
-def _clamped(scores: Array, labels: NDArray[np.int32] | None) -> Array:
-    return scores if labels is None else clamped(scores, labels)
-
-
 def _local(
     scores: Array, rows: NDArray[np.int64], labels: NDArray[np.int32] | None, step: Step
 ) -> tuple[Array, Array, Array]:
     """Return the bound, the entropy and the responsibilities of each row under the local rule."""
-    scores = _clamped(scores, labels)
+    scores = clamped(scores, labels)
     if step.local_rule == "sampled":
         return sampled(scores, uniform(step.seed, step.iteration, rows, ROW_STREAM))
     return hard(scores) if step.local_rule == "hard" else exact(scores)

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["clamped", "exact", "hard", "sampled"]
+__all__ = ["clamped", "exact", "hard", "labels_of", "sampled"]
 
 Array = NDArray[np.float64]
 
 
-def clamped(scores: Array, labels: NDArray[np.int32]) -> Array:
+def clamped(scores: Array, labels: NDArray[np.int32] | None) -> Array:
     """Return the scores with -inf for all but the own component of a row of known label.
 
     Its own stays finite: no row is without a component.
     """
+    if labels is None:
+        return scores
     rows = np.flatnonzero(labels >= 0)
     own = np.maximum(scores[rows, labels[rows]], -1e300)
     scores = scores.copy()
     scores[rows] = -np.inf
     scores[rows, labels[rows]] = own
     return scores
+
+
+def labels_of(block: Any, rows: NDArray[np.int64]) -> NDArray[np.int32] | None:
+    """Return the labels of rows of a block, by global number, None where it has none."""
+    return None if block.labels is None else block.labels[rows - block.offset]
 
 
 def exact(scores: Array) -> tuple[Array, Array, Array]:
