@@ -100,12 +100,12 @@ class OnlineEstimator(Estimator):
 
     def _labelled(self, model: Any, block: Any, labels: ArrayLike | None) -> Any:
         """Return the block with the components that its rows are known to belong to."""
-        known = check_labels(labels, block.n, model.config.n_components)
-        if known is None:
+        if labels is None:
             return block
         if not model.takes_labels:
-            raise ValueError(f"{type(self).__name__} takes no labels; fit without them")
-        return block.with_labels(known)
+            raise ValueError(f"{type(self).__name__} takes no labels; leave them out")
+        known = check_labels(labels, block.n, model.config.n_components)
+        return block if known is None else block.with_labels(known)
 
     @_OfEstimates
     def partial_fit(
