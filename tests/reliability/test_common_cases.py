@@ -29,7 +29,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from vemfast import DegenerateWarning, NumericalError
 from vemfast.data import RowBlock
-from vemfast.models.base import Step
+from vemfast.models.base import Model, Step
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -801,6 +801,11 @@ with quiet():
     assert "'fit']" in result.stdout
 
 
+def step_by_step(kind, monkeypatch):
+    """Let no iteration be native as a whole, for one calls none of what a test puts in its way."""
+    monkeypatch.setattr(kind.model, "iterate", Model.iterate)
+
+
 def test_C16_want_of_memory_between_iterations_leaves_the_last_fit(kind, monkeypatch):
     estimator = kind.mixture(3).fit(kind.X)
     before = dict(fitted(estimator))
@@ -814,6 +819,7 @@ def test_C16_want_of_memory_between_iterations_leaves_the_last_fit(kind, monkeyp
         return update(self, params, stats, step)
 
     monkeypatch.setattr(kind.model, "update", starved)
+    step_by_step(kind, monkeypatch)
     with pytest.raises(MemoryError, match="no room for 8 bytes"):
         estimator.set_params(tol=0.0).fit(kind.X[::-1])
     assert max(calls) == 3
@@ -884,6 +890,7 @@ def falling_at(kind, iteration, monkeypatch, drop=1.0):
         return term(self, params) - (drop if len(calls) == iteration + 1 else 0.0)
 
     monkeypatch.setattr(kind.model, "global_term", fallen)
+    step_by_step(kind, monkeypatch)
     return calls
 
 
@@ -899,6 +906,21 @@ def test_C18_a_fall_stops_restores_and_is_never_converged(kind, monkeypatch):
     assert same_bits(kind.shown(estimator), kind.shown(good))
     assert estimator.lower_bounds_ == good.lower_bounds_
     assert "rounding explains" in str(e.value)
+
+
+def test_C18_a_fall_of_a_native_iteration_is_one_too(monkeypatch):
+    whole = KINDS["gaussian"].model.iterate
+
+    def fallen(self, params, stats, blocks, step):
+        found = whole(self, params, stats, blocks, step)
+        assert found is not None
+        return (*found[:2], found[2] - 1e3) if step.iteration == 3 else found
+
+    monkeypatch.setattr(KINDS["gaussian"].model, "iterate", fallen)
+    estimator = KINDS["gaussian"].mixture(3, tol=0.0)
+    with pytest.raises(NumericalError, match="the objective fell at iteration 3"):
+        estimator.fit(KINDS["gaussian"].near)
+    assert (estimator.stop_reason_, estimator.n_iter_) == ("numerical", 2)
 
 
 def test_C18_a_fall_that_the_tolerance_would_take_for_convergence(kind, monkeypatch):
