@@ -18,7 +18,7 @@ import pytest
 
 import vemfast
 from vemfast import GaussianMixture
-from vemfast.cli import app, demo, main
+from vemfast.cli import app, demo, demo_topics, main
 
 _rng = np.random.default_rng(5)
 X = np.concatenate([_rng.normal(0, 1, (120, 2)), _rng.normal(7, 2, (80, 2))])
@@ -427,6 +427,7 @@ def _small_photograph(monkeypatch):
     whole = demo._photograph()
     monkeypatch.setattr(demo, "_photograph", lambda: whole[100:300:2, 50:250:2])
     monkeypatch.setitem(demo._RUNGS, "gibbs", {"n_burn": 5, "n_draws": 3, "n_chains": 2})
+    monkeypatch.setattr(demo_topics, "run", lambda: None)
 
 
 @pytest.mark.usefixtures("_small_photograph")
@@ -441,7 +442,7 @@ def test_the_demo_prints_a_table_and_saves_a_picture(capsys):
     assert list(rungs) == ["gibbs", "mean-field", "em", "variational-em", "hard-em"]
     held_out = {rung: float(row[1]) for rung, row in rungs.items()}
     assert held_out["em"] == held_out["variational-em"] > held_out["hard-em"]
-    assert captured.out.endswith("picture: out/demo_gaussian_mixture.png\n")
+    assert "picture: out/demo_gaussian_mixture.png\n" in captured.out
     with open("out/demo_gaussian_mixture.png", "rb") as file:
         assert file.read(8) == b"\x89PNG\r\n\x1a\n"
 
@@ -459,7 +460,7 @@ def test_the_demo_without_matplotlib_still_prints_its_table(capsys, monkeypatch)
     assert main(["demo"]) == 0
     out = capsys.readouterr().out
     assert "hard-em" in out
-    assert out.endswith('no picture: it needs matplotlib: pip install "vemfast[plot]"\n')
+    assert 'no picture: it needs matplotlib: pip install "vemfast[plot]"\n' in out
     assert not os.path.exists("demo_gaussian_mixture.png")
 
 
@@ -481,6 +482,7 @@ def test_the_whole_demo(capsys):
     captured = capsys.readouterr()
     assert captured.err == ""
     assert "273,280 pixels" in captured.out
+    assert "tokens a second" in captured.out
 
 
 def test_every_command_is_a_row(capsys):

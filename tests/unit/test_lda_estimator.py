@@ -402,3 +402,22 @@ def test_other_refusals():
     with pytest.raises(ValueError, match="n must be"):
         lda.top_words(n=0)
     assert clone(lda).get_params()["random_state"] == 0
+
+
+def test_pyldavis_gets_what_it_takes():
+    X = np.array([[2, 0, 1, 0], [0, 0, 0, 0], [1, 0, 5, 0], [0, 0, 0, 3]])
+    lda = LatentDirichletAllocation(2, random_state=0).fit(X)
+    given = lda.to_pyldavis(X, list("abcd"))
+    assert set(given) == {
+        "topic_term_dists", "doc_topic_dists", "doc_lengths", "vocab", "term_frequency",
+    }  # fmt: skip
+    # The word b and the second document have no tokens.
+    assert given["vocab"] == ["a", "c", "d"]
+    np.testing.assert_array_equal(given["term_frequency"], [3, 6, 3])
+    np.testing.assert_array_equal(given["doc_lengths"], [3, 6, 3])
+    some = lda.topic_word_[:, [0, 2, 3]]
+    np.testing.assert_allclose(given["topic_term_dists"], some / some.sum(axis=1)[:, None])
+    np.testing.assert_allclose(given["doc_topic_dists"], lda.transform(X[[0, 2, 3]]), rtol=1e-6)
+    assert lda.to_pyldavis(X)["vocab"] == ["0", "2", "3"]
+    with pytest.raises(ValueError, match="no tokens"):
+        lda.to_pyldavis(np.zeros((2, 4), dtype=int))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from vemfast import GaussianMixture, plot
+from vemfast import GaussianMixture, LatentDirichletAllocation, plot
 from vemfast.models.gaussian_config import COVARIANCE_TYPES
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -126,3 +126,52 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match=r'needs matplotlib: pip install "vemfast\[plot\]"'):
         plot.trace(estimator)
+
+
+# ---- topics ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def topics():
+    rng = np.random.default_rng(1)
+    shape = np.kron(np.eye(2), np.ones(4) / 4)
+    counts = np.array([rng.multinomial(30, shape[int(i % 3 == 0)]) for i in range(60)])
+    return LatentDirichletAllocation(2, random_state=0).fit(counts), counts
+
+
+def test_top_words_are_bars_the_likeliest_on_top(axes, topics):
+    lda, _ = topics
+    words = list("abcdefgh")
+    assert plot.top_words(lda, 1, words, n=3, ax=axes) is axes
+    np.testing.assert_allclose(
+        [patch.get_width() for patch in axes.patches], np.sort(lda.topic_word_[1])[::-1][:3]
+    )
+    assert [label.get_text() for label in axes.get_yticklabels()] == lda.top_words(words, 3)[1]
+    low, high = axes.get_ylim()
+    assert low > high
+    for topic in (2, -1):
+        with pytest.raises(ValueError, match=f"topic {topic} is not one of the 2 topics"):
+            plot.top_words(lda, topic, ax=axes)
+    with pytest.raises(NotFittedError):
+        plot.top_words(LatentDirichletAllocation(), 0, ax=axes)
+
+
+def test_topic_proportions_are_means_the_largest_first(axes, topics):
+    lda, counts = topics
+    assert plot.topic_proportions(lda, counts, ax=axes) is axes
+    widths = [patch.get_width() for patch in axes.patches]
+    np.testing.assert_allclose(widths, np.sort(lda.transform(counts).mean(axis=0))[::-1])
+    assert widths[0] == pytest.approx(2 / 3, abs=0.05)
+    first = int(np.argmax(lda.transform(counts).mean(axis=0)))
+    label = axes.get_yticklabels()[0].get_text()
+    assert label == f"{first}: {', '.join(map(str, lda.top_words(n=3)[first]))}"
+
+
+def test_held_out_scores_by_time(axes):
+    curves = {"mean-field": [(0.1, -8.0), (1.0, -7.5)], "gibbs": [(0.5, -7.9)]}
+    assert plot.held_out(curves, axes) is axes
+    for line, (name, points) in zip(axes.lines, curves.items(), strict=True):
+        assert line.get_label() == name
+        np.testing.assert_array_equal(line.get_xydata(), points)
+    assert axes.get_xscale() == "log"
+    assert axes.get_ylabel() == "held-out score (nats a token)"

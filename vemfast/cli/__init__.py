@@ -1,4 +1,4 @@
-"""The command ``vemfast``: fit, predict, score, info, demo, config.
+"""The command ``vemfast``: fit, predict, score, topics, transform, info, demo, config.
 
 `app` holds the table of subcommands and turns every failure into one line and an exit status; the
 other files are the subcommands. On top of all layers; nothing imports it.

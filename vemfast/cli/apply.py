@@ -108,6 +108,10 @@ def _judge(args: argparse.Namespace, call: Callable[[Any, Any], Any]) -> Any:
     from vemfast import load
 
     estimator = load(args.model)
+    if hasattr(estimator, "top_words"):
+        raise ValueError(
+            f"{args.model}: documents have topics, not a component: use vemfast transform"
+        )
     names = getattr(estimator, "feature_names_in_", None)
     table = read(args, estimator, names)
     with warnings.catch_warnings(), about_rows(args.data):

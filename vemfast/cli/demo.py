@@ -1,4 +1,4 @@
-"""``vemfast demo``: a photograph, segmented by colour on every rung of the ladder."""
+"""``vemfast demo``: a photograph, segmented by colour on every rung of the ladder, and topics."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from vemfast.cli import demo_topics
 from vemfast.cli.data import check_output
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def configure(parser: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Fit every rung, print the table, save the picture."""
+    """Fit every rung, print the table, save the picture; fit topics, and print them."""
     picture = Path(args.output) / _PICTURE
     check_output(str(picture))
     photograph = _photograph()
@@ -74,6 +75,8 @@ def run(args: argparse.Namespace) -> None:
         print(_row(results[-1]), flush=True)
     print()
     print(_draw(photograph, results, picture))
+    print()
+    demo_topics.run()
 
 
 def _photograph() -> NDArray[Any]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 import vemfast
 from vemfast.cli.data import about_rows, add_data_options, check_output, read
+from vemfast.cli.topics import add_corpus_options, read_counts
 from vemfast.inference import METHODS
 from vemfast.inference.methods import SCHEDULES
 from vemfast.models.gaussian_config import COVARIANCE_TYPES
+from vemfast.models.lda_starts import STARTS
 
 __all__ = ["configure", "run"]
 
@@ -26,8 +28,8 @@ class Option:
     ----------
     flags : tuple of str
     parameter : str
-    type : type
-        bool: a flag.
+    type : callable
+        What makes a value of the text; bool: a flag.
     help : str
     choices : sequence of str
         None: any.
@@ -36,7 +38,7 @@ class Option:
 
     flags: tuple[str, ...]
     parameter: str
-    type: type
+    type: Callable[[str], Any]
     help: str
     choices: Sequence[str] | None = None
     required: bool = False
@@ -53,11 +55,15 @@ class Option:
         else:
             settings.update(type=self.type, required=self.required)
             settings["choices"] = self.choices
-            settings["metavar"] = None if self.choices else self.type.__name__.upper()
+            settings["metavar"] = (
+                None if self.choices else getattr(self.type, "__name__", "value").upper()
+            )
         parser.add_argument(*self.flags, **settings)
 
 
-def _option(flag: str, type: type, help: str, choices: Sequence[str] | None = None) -> Option:
+def _option(
+    flag: str, type: Callable[[str], Any], help: str, choices: Sequence[str] | None = None
+) -> Option:
     return Option((flag,), flag.lstrip("-").replace("-", "_"), type, help, choices)
 
 
@@ -81,6 +87,16 @@ _ENGINE = (
     _option("--thin", int, "gibbs: iterations a draw"),
     _option("--n-chains", int, "gibbs: chains"),
 )
+
+_DTYPES = ("float32", "float64")
+
+
+def _prior(text: str) -> float | str:
+    """Return a number, or the word for a prior that is learned."""
+    return text if text.startswith("learn") else float(text)
+
+
+_prior.__name__ = "prior"  # as argparse calls it in its complaints
 
 _STARTS = ("kmeans", "k-means++", "random", "random_from_data")
 _MISSING = ("error", "marginalize")
@@ -119,6 +135,22 @@ _CATEGORICAL = (
     _option("--n-categories", int, "codes of every column (default: as many as it has)"),
     _option("--concentration-prior", float, "of the Dirichlet prior of each distribution"),
 )
+_LDA = (
+    Option(("-k", "--n-components"), "n_components", int, "number of topics (default: 10)"),
+    _option(
+        "--inference",
+        str,
+        "rung of the ladder (default: mean-field)",
+        ("gibbs", "mean-field", "variational-em", "hard-em"),
+    ),
+    *_ENGINE[1:],
+    Option(("--init",), "init", str, "first topics (default: spread)", STARTS),
+    _option("--doc-topic-prior", _prior, "alpha: a number, learn or learn-symmetric"),
+    _option("--topic-word-prior", _prior, "eta: a number, or learn"),
+    _option("--mean-change-tol", float, "a document's iterations end when gamma moves less"),
+    _option("--max-doc-update-iter", int, "or after so many"),
+    _option("--dtype", str, "precision within documents (default: float32)", _DTYPES),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +165,21 @@ class Family:
         Its public name.
     help : str
     options : tuple of Option
+    add_data : callable
+        Adds the options that say where the data are.
+    read_data : callable
+        (args, estimator) -> a Table of them.
+    unit : {"row", "token"}
+        What the objective is told by.
     """
 
     name: str
     estimator: str
     help: str
     options: tuple[Option, ...]
+    add_data: Callable[[Any], None] = add_data_options
+    read_data: Callable[[argparse.Namespace, Any], Any] = read
+    unit: str = "row"
 
 
 FAMILIES = (
@@ -150,6 +191,15 @@ FAMILIES = (
         "CategoricalMixture",
         "mixture of codes (latent classes)",
         (_K, *_ENGINE, *_CATEGORICAL),
+    ),
+    Family(
+        "lda",
+        "LatentDirichletAllocation",
+        "topics of documents",
+        _LDA,
+        add_corpus_options,
+        read_counts,
+        "token",
     ),
 )
 
@@ -164,7 +214,7 @@ def configure(parser: Any) -> None:
             description=f"Fit a {family.help} and save it. Defaults are those of "
             f"vemfast.{family.estimator}.",
         )
-        add_data_options(own)
+        family.add_data(own)
         own.add_argument(
             "-o",
             "--output",
@@ -174,7 +224,8 @@ def configure(parser: Any) -> None:
         )
         for option in family.options:
             option.add(own)
-        own.add_argument("--float32", action="store_true", help="score in single precision")
+        if family.unit == "row":
+            own.add_argument("--float32", action="store_true", help="score in single precision")
         own.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
         own.set_defaults(described=family)
 
@@ -190,8 +241,8 @@ def run(args: argparse.Namespace) -> None:
     estimator = getattr(vemfast, family.estimator)(
         **{name: getattr(args, name) for name in given}, verbose=int(show_progress)
     )
-    table = read(args, estimator)
-    X = table.X.astype(np.float32) if args.float32 else table.X
+    table = family.read_data(args, estimator)
+    X = table.X.astype(np.float32) if getattr(args, "float32", False) else table.X
     started = perf_counter()
     with about_rows(args.data):
         estimator.fit(X)
@@ -201,11 +252,12 @@ def run(args: argparse.Namespace) -> None:
         estimator.feature_names_in_ = np.array(table.names, dtype=object)
     estimator.save(args.output)
     if not args.quiet:
-        rows = len(table.X)
+        rows = X.shape[0]
+        total = rows if family.unit == "row" else X.sum()
         print(f"rows         {rows} x {estimator.n_features_in_}")
         print(
             f"objective    {estimator.lower_bound_:.8g} nats, "
-            f"{estimator.lower_bound_ / rows:.6g} a row"
+            f"{estimator.lower_bound_ / total:.6g} a {family.unit}"
         )
         print(
             f"iterations   {estimator.n_iter_} in {seconds:.3g} s, "

@@ -202,6 +202,44 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
         order = np.argsort(-self.topic_word_, axis=1, kind="stable")[:, : int(n)]
         return [[words[w] for w in topic] for topic in order.tolist()]
 
+    def to_pyldavis(
+        self, X: Any, vocabulary: Sequence[Any] | Mapping[Any, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return what ``pyLDAvis.prepare`` takes: ``pyLDAvis.prepare(**lda.to_pyldavis(X))``.
+
+        Documents without tokens and words that X does not have are left out, as pyLDAvis divides by
+        their counts; the probabilities of the other words are scaled to one.
+
+        Parameters
+        ----------
+        X : as in `fit`
+        vocabulary : sequence or mapping, default=None
+            As in `top_words`.
+
+        Returns
+        -------
+        dict
+            `topic_term_dists` (n_components, n_used), `doc_topic_dists` (n_used_documents,
+            n_components), `doc_lengths`, `vocab`, `term_frequency`.
+        """
+        block, gamma, _ = self._infer(X)
+        if not block.total_weight > 0:
+            raise ValueError("X has no tokens to show")
+        V = self.topic_word_.shape[1]
+        if vocabulary is None:
+            vocabulary = getattr(self, "feature_names_in_", range(V))
+        words = _words(vocabulary, V)
+        frequency = np.bincount(block.indices, block.counts, minlength=V)
+        used, some = np.flatnonzero(frequency > 0), block.tokens > 0
+        topics = self.topic_word_[:, used]
+        return {
+            "topic_term_dists": topics / topics.sum(axis=1, keepdims=True),
+            "doc_topic_dists": gamma[some] / gamma[some].sum(axis=1, keepdims=True),
+            "doc_lengths": np.asarray(block.tokens)[some],
+            "vocab": [str(words[w]) for w in used.tolist()],
+            "term_frequency": frequency[used],
+        }
+
     def sample(self, n_samples: int = 1, length: ArrayLike = 100) -> tuple[Any, Array]:
         """Draw documents at the point attributes.
 

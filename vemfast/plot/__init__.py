@@ -6,5 +6,6 @@ import whatever the package has, and matplotlib only when a function is called.
 
 from vemfast.plot.fits import ellipses, trace
 from vemfast.plot.ladders import ladder
+from vemfast.plot.topics import held_out, top_words, topic_proportions
 
-__all__ = ["ellipses", "ladder", "trace"]
+__all__ = ["ellipses", "held_out", "ladder", "top_words", "topic_proportions", "trace"]

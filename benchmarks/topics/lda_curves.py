@@ -1,0 +1,108 @@
+"""Latent Dirichlet allocation: held-out score against seconds, every rung beside other libraries.
+
+One judge for everybody, document completion: half of each test document's tokens infer its
+proportions by variational Bayes with the peer's topics (mixed with a thousandth of the unigram),
+the other half is scored, nats a token. K = 100, α = 0.05, η = 0.01 (the rungs with point topics:
+1.01), and the same with α learned where a library can. Peers go on with one fit, and only their
+passes are timed. Each of our points is a whole fit of so many passes, its start and the conversion
+of the data included.
+
+`seconds` are those to come within 1 % of the best score that any peer reaches in the time it is
+given; a curve that does not is left out there, and stands in full below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Any
+
+from benchmarks.compare.lda import FITS, Vemfast, absent
+from benchmarks.session import note
+from benchmarks.suite.corpora import CORPORA, Judge, corpus_file, load
+from benchmarks.timing import Sample
+from benchmarks.topics import Quotient, Record, Settings, record
+
+TITLE = "Latent Dirichlet allocation: held-out score against time"
+BUDGET = 60.0  # seconds a peer
+OWN_BUDGET = 15.0  # seconds of our longest fit
+_GROWTH = 1.5
+
+Curve = list[tuple[int, float, float]]  # passes, seconds, score
+
+
+def measure(settings: Settings) -> Iterator[Record]:
+    """Yield a record a corpus."""
+    for name in CORPORA:
+        if name != "file" or corpus_file():
+            yield curves(name, settings)
+
+
+def curves(name: str, settings: Settings, only: tuple[str, ...] = tuple(FITS)) -> Record:
+    """Return everybody's curves on one corpus."""
+    problem = load(name, settings.scale)
+    judge = Judge(problem)
+    facts: dict[str, str | float] = {"corpus": problem.shape, "unigram": judge.unigram_score()}
+    if problem.true_topics is not None:
+        assert problem.true_alpha is not None
+        facts["true topics"] = judge.score(problem.true_topics, problem.true_alpha)
+    found: dict[str, Curve] = {}
+    for fit in only:
+        library = FITS[fit][0]
+        if absent(library):
+            facts[f"skipped: {fit}"] = absent(library)
+            continue
+        found[fit] = _curve(FITS[fit][1](problem.train, settings.threads), judge)
+        note(problem.name, fit, _told(found[fit]))
+    return _compared(problem.name, found, facts)
+
+
+def _curve(fit: Any, judge: Judge) -> Curve:
+    whole = isinstance(fit, Vemfast)
+    budget = OWN_BUDGET if whole else BUDGET
+    curve: Curve = []
+    passes, total, wanted = 0, 0.0, 1
+    while True:
+        began = perf_counter()
+        fit.go(wanted if whole else wanted - passes)
+        seconds = perf_counter() - began
+        total = seconds if whole else total + seconds
+        passes = wanted
+        curve.append((passes, total, judge.score(*fit.found())))
+        wanted = max(passes + 1, round(passes * _GROWTH))
+        if total * wanted / passes > budget:
+            return curve
+
+
+def _compared(name: str, found: dict[str, Curve], facts: dict[str, Any]) -> Record:
+    """Return the record: seconds to come near the best score of the peers."""
+    peers = [curve for fit, curve in found.items() if FITS[fit][0] != "vemfast"]
+    scores = [score for curve in peers or found.values() for _, _, score in curve]
+    best = max(scores)
+    facts["best score of a peer" if peers else "best score"] = best
+    samples = {}
+    for fit, curve in found.items():
+        reached = [seconds for _, seconds, score in curve if score >= best * 1.01]
+        if reached:
+            samples[fit] = Sample((reached[0],))
+        facts[fit] = _told(curve)
+
+    def fastest(ours: bool) -> str | None:
+        names = [fit for fit in samples if (FITS[fit][0] == "vemfast") == ours]
+        return min(names, key=lambda fit: samples[fit].median, default=None)
+
+    slow, fast = fastest(False), fastest(True)
+    asked = [Quotient(slow, fast, least=1.0)] if slow and fast else []
+    return record(f"{name}: seconds to within 1 % of the best", samples, asked, **facts)
+
+
+def _told(curve: Curve) -> str:
+    """Return a curve in words: score (seconds), at its first, middle and last points and its best.
+
+    Points that add nothing to the eye are left out.
+    """
+    kept = curve if len(curve) <= 8 else [*curve[:-7:2], *curve[-7::2]]
+    best = max(curve, key=lambda point: point[2])
+    if best not in kept:
+        kept = sorted([*kept, best])
+    return ", ".join(f"{score:.3f} ({seconds:.3g} s, {n})" for n, seconds, score in kept)
