@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vemfast._config import build_info, cmake_dir, get_include, show_config
     from vemfast._core import __version__
-    from vemfast.data import IndexedBlock, RowBlock, SequenceBlock, make_blocks
+    from vemfast.data import IndexedBlock, RowBlock, make_blocks
     from vemfast.documents import DocumentBlock
     from vemfast.errors import DegenerateWarning, ModelFileError, NumericalError
     from vemfast.estimators import (
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from vemfast.ladder import ladder
     from vemfast.models.base import Model, Step
     from vemfast.selection import select
+    from vemfast.sequences import SequenceBlock
     from vemfast.stats import Layout, Params, Stats
 
 # Where each public name is defined.
@@ -51,7 +52,7 @@ _LAZY = {
     "Params": "vemfast.stats",
     "PoissonMixture": "vemfast.estimators",
     "RowBlock": "vemfast.data",
-    "SequenceBlock": "vemfast.data",
+    "SequenceBlock": "vemfast.sequences",
     "Stats": "vemfast.stats",
     "Step": "vemfast.models.base",
     "__version__": "vemfast._core",

@@ -1,8 +1,8 @@
 """Typed blocks of data: what an E-step is given.
 
 A block carries weights and the global offset of its first row, so that a random draw depends on
-the row and not on the cut. A `RowBlock` may be cut anywhere, a `SequenceBlock` only between
-sequences, as `vemfast.documents.DocumentBlock` between documents.
+the row and not on the cut. A `RowBlock` may be cut anywhere; `vemfast.sequences.SequenceBlock` only
+between sequences, as `vemfast.documents.DocumentBlock` between documents.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ __all__ = [
     "Block",
     "IndexedBlock",
     "RowBlock",
-    "SequenceBlock",
     "SparseRows",
     "as_rows",
     "cuts",
@@ -361,52 +360,6 @@ class IndexedBlock:
             )
             for first, last in pairwise(rows.indptr.tolist())
         ]
-
-
-class SequenceBlock:
-    """Sequences of time steps, stored one after another.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_steps, n_features)
-        As in `RowBlock`.
-    lengths : array-like of int, shape (n_sequences,)
-        Positive, adding up to n_steps.
-    weights : ndarray of shape (n_sequences,), default=None
-        A weight multiplies every step of its sequence.
-    offset : int, default=0
-        Global index of the first time step.
-    """
-
-    __slots__ = ("X", "lengths", "n", "offset", "total_weight", "weights")
-
-    def __init__(
-        self,
-        X: NDArray[Any],
-        lengths: ArrayLike,
-        weights: NDArray[np.float64] | None = None,
-        offset: int = 0,
-    ) -> None:
-        if not _acceptable(X):
-            raise ValueError(f"X must be an array as RowBlock takes it; got {_describe(X)}")
-        self.X = X
-        self.lengths = as_integers(lengths, "lengths")
-        if self.lengths.size and self.lengths.min() <= 0:
-            where = int(np.argmin(self.lengths))
-            raise ValueError(
-                f"lengths must be positive; sequence {where} has {self.lengths[where]}"
-            )
-        if self.lengths.sum() != X.shape[0]:
-            raise ValueError(f"lengths add up to {self.lengths.sum()}, X has {X.shape[0]} steps")
-        self.n = int(self.lengths.size)
-        self.weights = as_weights(weights, self.n, "sequences")
-        self.offset = int(offset)
-        self.total_weight = weighted(self.lengths, self.weights)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The precision of the scores."""
-        return self.X.dtype
 
 
 def as_rows(X: ArrayLike) -> NDArray[Any]:

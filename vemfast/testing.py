@@ -24,6 +24,7 @@ from vemfast.execution.threads import e_step
 from vemfast.inference import FitResult, fit, lookup
 from vemfast.inference.methods import METHODS
 from vemfast.models.base import Model, Step
+from vemfast.sequences import SequenceBlock
 from vemfast.stats import Params, Stats
 
 __all__ = [
@@ -36,7 +37,8 @@ __all__ = [
     "check_twin",
 ]
 
-_ROWS = (RowBlock, IndexedBlock, DocumentBlock)  # what can be cut at any row or document
+# What can be cut at any row, document or sequence.
+_ROWS = (RowBlock, IndexedBlock, DocumentBlock, SequenceBlock)
 DETERMINISTIC = ("mean-field", "em", "variational-em", "hard-em")
 
 

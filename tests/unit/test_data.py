@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vemfast.data import RowBlock, SequenceBlock, as_rows, make_blocks
+from vemfast.data import RowBlock, as_rows, make_blocks
 
 X = np.arange(24.0).reshape(8, 3)
 
@@ -164,31 +164,3 @@ def test_make_blocks_refuses():
         make_blocks(X[:0])
     with pytest.raises(ValueError, match="n_batches and align must be >= 1; got 0 and 1"):
         make_blocks(X, n_batches=0)
-
-
-def test_sequence_block():
-    block = SequenceBlock(X, [3, 5], np.array([2.0, 0.5]), offset=7)
-    assert (block.n, block.offset, block.total_weight) == (2, 7, 8.5)
-    assert SequenceBlock(X, [8]).total_weight == 8
-
-
-@pytest.mark.parametrize(
-    ("lengths", "message"),
-    [
-        ([3, 4], "lengths add up to 7, X has 8 steps"),
-        ([3, 0, 5], "sequence 1 has 0"),
-        ([9, -1], "sequence 1 has -1"),
-        ([3.5, 4.5], "must hold integers; got float64"),
-        ([[3, 5]], r"must be 1-D; got shape \(1, 2\)"),
-    ],
-)
-def test_sequence_block_refuses(lengths, message):
-    with pytest.raises(ValueError, match=message):
-        SequenceBlock(X, lengths)
-
-
-def test_sequence_block_refuses_rows_and_weights():
-    with pytest.raises(ValueError, match="as RowBlock takes it"):
-        SequenceBlock(X.astype(int), [8])
-    with pytest.raises(ValueError, match="for 1 sequences"):
-        SequenceBlock(X, [8], np.ones(8))

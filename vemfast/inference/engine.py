@@ -32,6 +32,7 @@ from vemfast.inference.monitor import (
 )
 from vemfast.inference.restarts import seeds
 from vemfast.models.base import Model, Step
+from vemfast.sequences import SequenceBlock
 from vemfast.streams import Stream, StreamBlock
 
 __all__ = ["Control", "fit", "or_partial", "report", "run"]
@@ -41,7 +42,7 @@ __all__ = ["Control", "fit", "or_partial", "report", "run"]
 # depend on n_jobs, so neither does the result.
 _BLOCK_ROWS = 1 << 16
 
-_WHOLE = (RowBlock, IndexedBlock, DocumentBlock, StreamBlock)
+_WHOLE = (RowBlock, IndexedBlock, DocumentBlock, SequenceBlock, StreamBlock)
 
 
 @dataclass(frozen=True, slots=True)

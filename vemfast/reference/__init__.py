@@ -9,6 +9,13 @@ estimator.
 from vemfast.reference.configure import configure
 from vemfast.reference.discrete_mixture import DiscreteMixture
 from vemfast.reference.gaussian_mixture import GaussianMixture
+from vemfast.reference.hmm import HiddenMarkov
 from vemfast.reference.lda import LatentDirichletAllocation
 
-__all__ = ["DiscreteMixture", "GaussianMixture", "LatentDirichletAllocation", "configure"]
+__all__ = [
+    "DiscreteMixture",
+    "GaussianMixture",
+    "HiddenMarkov",
+    "LatentDirichletAllocation",
+    "configure",
+]
