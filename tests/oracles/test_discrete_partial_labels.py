@@ -12,6 +12,7 @@ from scipy.special import logsumexp
 from vemfast import BernoulliMixture, CategoricalMixture, PoissonMixture
 from vemfast.models.base import Step
 from vemfast.models.discrete_mixture import DiscreteMixture as Model
+from vemfast.models.discrete_starts import as_points, first_table
 from vemfast.reference import DiscreteMixture as Twin
 from vemfast.testing import check_twin
 
@@ -79,10 +80,12 @@ def test_native_and_twin_agree_with_labels(family, rung, sparse):
 
 
 @families
+@pytest.mark.parametrize("schedule", ["batch", "memoized"])
 @pytest.mark.parametrize("rung", ["em", "variational-em", "hard-em"])
-def test_all_rows_known_is_the_supervised_fit(family, rung):
+def test_all_rows_known_is_the_supervised_fit(family, rung, schedule):
     rows, labels = discrete.rows_of(family), labels_of(150, known=1.0)
-    fit = ESTIMATORS[family](3, inference=rung, random_state=0).fit(rows, labels=labels)
+    fit = ESTIMATORS[family](3, inference=rung, schedule=schedule, random_state=0)
+    fit.fit(rows, labels=labels)
     np.testing.assert_allclose(fit.weights_, np.bincount(labels) / 150, rtol=1e-12)
     for k in range(3):
         own = rows[labels == k]
@@ -112,8 +115,24 @@ def test_the_objective_never_falls_with_labels(family, schedule, rung):
 
 
 @families
-def test_labels_go_with_their_rows(family):
+def test_a_start_takes_known_rows_for_their_own_component(family):
+    """Halfway tables apart: the mean of the known rows and one row at the mean of all."""
+    rows, labels = discrete.rows_of(family), labels_of(150, known=1.0)
+    config = discrete.config_of(family)
+    block = discrete.block_of(family, rows).with_labels(labels)
+    points = as_points(config, block)
+    sizes = np.repeat(config.n_categories, config.n_categories) if family == "categorical" else 2
+    mean = (points.sum(axis=0) + 1.0 / sizes) / 151
+    expected = [(points[labels == k].sum(0) + mean) / ((labels == k).sum() + 1) for k in range(3)]
+    for init in ("kmeans", "k-means++"):
+        table = first_table(config, init, [block], seed=0)
+        np.testing.assert_allclose(table, np.transpose(expected), rtol=1e-12)
+
+
+@families
+def test_labels_go_with_their_rows(family, monkeypatch):
     """Threads, chunks and sparse storage change nothing."""
+    monkeypatch.setattr("vemfast.streams._PART_BYTES", 1 << 10)
     rows, labels = discrete.rows_of(family, n=900), labels_of(900)
     estimator = ESTIMATORS[family](3, random_state=0, max_iter=5, tol=0.0)
     one = estimator.set_params(n_jobs=1).fit(rows, labels=labels)

@@ -208,16 +208,17 @@ def test_components_without_known_rows_are_found_among_the_others() -> None:
 def test_rare_known_rows_of_many_are_not_lost_by_the_start() -> None:
     """The start looks at 20,000 rows; the two known ones of a component are among them."""
     rng = np.random.default_rng(1)
-    X = rng.standard_normal((30_000, 2))
-    X[123], X[20_456] = (30.0, 30.0), (30.0, 31.0)
-    labels = np.full(30_000, -1)
-    labels[[123, 20_456]] = 1
+    X = rng.standard_normal((200_000, 2))
+    X[123], X[120_456] = (30.0, 30.0), (30.0, 31.0)
+    labels = np.full(200_000, -1)
+    labels[[123, 120_456]] = 1
     fit = GaussianMixture(2, random_state=0, max_iter=2, tol=1.0).fit(X, labels=labels)
     np.testing.assert_allclose(fit.means_[1], [30.0, 30.5], atol=1e-6)
 
 
-def test_labels_go_with_their_rows() -> None:
+def test_labels_go_with_their_rows(monkeypatch) -> None:
     """Chunks, threads and order change nothing; a weight of zero drops a label."""
+    monkeypatch.setattr("vemfast.streams._PART_BYTES", 1 << 12)
     X, labels, _ = problem(n=3000)
     options = {"random_state": 0, "max_iter": 5, "tol": 0.0}
     one = GaussianMixture(3, n_jobs=1, **options).fit(X, labels=labels)
