@@ -92,16 +92,18 @@ class ChainPass {
         }
     }
 
-    // Best paths. A piece of a sequence goes on from the row `part.forward`; without `labels` only
-    // its last row is wanted, in `last`. `next`: the state after the piece, or -1.
+    // Best paths. With `part.kept` the rows of all steps lie there, behind room for one more; else
+    // a piece of a sequence goes on from the row `part.forward`, and without `labels` only its last
+    // row is wanted, in `last`. `next`: the state after the piece, or -1.
     void decode(const ChainPart& part, std::int32_t next, double* log_joint, std::int32_t* labels,
                 double* last) {
         Emission emission(*steps_, behind_);
         part_ = part;
-        begin_rows();
+        double* rows = part.kept != nullptr ? part.kept + ld_ : a_;
+        begin_rows(rows);
         for (std::size_t lo = 0; lo < part.n_steps; lo += tile_) {
             const std::size_t n = at_most(part.n_steps - lo, tile_);
-            double* d = labels == nullptr ? a_ : a_ + lo * ld_;
+            double* d = labels == nullptr ? rows : rows + lo * ld_;
             emission.scores(part.first + lo, n, d, ld_);
             for_runs(lo, n, [&](const Run& run) {
                 with_vectors(ld_, [&]<int V>() {
@@ -115,12 +117,12 @@ class ChainPass {
                     copy(row, last);
             });
             if (labels == nullptr)
-                copy(a_ + (n - 1) * ld_, a_ - ld_);
+                copy(rows + (n - 1) * ld_, rows - ld_);
         }
         if (labels == nullptr)
             return;
         for_sequences([&](const Run& run) {
-            const double* d = a_ + run.lo * ld_;
+            const double* d = rows + run.lo * ld_;
             const std::size_t n = run.hi - run.lo;
             std::int32_t* to = labels + part.first + run.lo;
             if (!run.ends)
@@ -375,11 +377,11 @@ class ChainPass {
         }
     }
 
-    void begin_rows() {
+    void begin_rows(double* rows) {
         if (part_.forward != nullptr)
-            copy(part_.forward, a_ - ld_);
+            copy(part_.forward, rows - ld_);
         else
-            clear(a_ - ld_, ld_);
+            clear(rows - ld_, ld_);
     }
 
     void start_backward(double* h) const {
@@ -400,7 +402,7 @@ class ChainPass {
     // The forward recursion; the rows a and b of all steps stay if `whole`.
     void forward(Emission& emission, const ChainOutcome& outcome, bool whole, double* checkpoints,
                  std::size_t every) {
-        begin_rows();
+        begin_rows(a_);
         ForwardState state;
         if (part_.forward != nullptr)
             state.sum = state.sum_before = sum_states(part_.forward, ld_);

@@ -375,6 +375,13 @@ class Runner {
     }
 
     void decode_long(const ChainLeaf& leaf, int slot, std::int32_t* labels) {
+        const std::size_t size = (leaf.n_steps + 1) * ld_ * sizeof(double);
+        if (size <= kKeptBytes) {
+            const exec::Memory memory = exec::allocate(size);
+            ChainPart part = part_of(leaf);
+            part.kept = static_cast<double*>(memory.get());
+            return call_decode(part, -1, slot, labels, nullptr);
+        }
         const std::size_t n = plan_.n_chunks(leaf);
         std::vector<double> rows(n * ld_);
         for (std::size_t c = 0; c < n; ++c)
