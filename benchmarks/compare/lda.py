@@ -60,7 +60,7 @@ class Sklearn:
             n_jobs=threads,
         )
         self.online = online
-        from joblib import Parallel, delayed
+        from sklearn.utils.parallel import Parallel, delayed
 
         Parallel(n_jobs=threads)(delayed(abs)(i) for i in range(threads))  # starts the workers
         self.lda._init_latent_vars(counts.shape[1], dtype=np.float64)
@@ -69,7 +69,7 @@ class Sklearn:
             self.lda.exp_dirichlet_component_ = _exp_expected_log(self.lda.components_)
 
     def go(self, passes: int) -> None:
-        from joblib import Parallel
+        from sklearn.utils.parallel import Parallel
 
         lda, X = self.lda, self.counts
         with Parallel(n_jobs=lda.n_jobs) as parallel:
