@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
+#include "exec/memory.hpp"
 #include "isa/dispatch.hpp"
-#include "models/indexed_pass.hpp"
 #include "models/row_pass.hpp"
 #include "vemfast/random.hpp"
+#include "vemfast/require.hpp"
 #include "vemfast/special.hpp"
 
 namespace vemfast::models {
@@ -29,12 +31,12 @@ std::size_t DiscreteMixture::stats_size() const {
 
 std::size_t DiscreteMixture::params_size(Kind kind) const {
     if (kind == Kind::point)
-        return weights_.point_size() + components_->point_size();
+        return n_components() + components_->point_size();
     return weights_.posterior_size() + components_->posterior_size();
 }
 
 const double* DiscreteMixture::components_of(Kind kind, const double* params) const {
-    return params + (kind == Kind::point ? weights_.point_size() : weights_.posterior_size());
+    return params + (kind == Kind::point ? n_components() : weights_.posterior_size());
 }
 
 IndexedNatural DiscreteMixture::natural(Kind kind, const double* params) const {
@@ -42,10 +44,12 @@ IndexedNatural DiscreteMixture::natural(Kind kind, const double* params) const {
     IndexedNatural out = kind == Kind::point ? components_->natural(components)
                                              : components_->expected_natural(components);
     std::vector<double> log_weights(n_components());
-    if (kind == Kind::posterior)
+    if (kind == Kind::posterior) {
         weights_.expected_log(params, log_weights.data());
-    else
-        weights_.log_of(params, log_weights.data());
+    } else {
+        for (std::size_t k = 0; k < n_components(); ++k)
+            log_weights[k] = std::log(params[k]);
+    }
     for (std::size_t k = 0; k < n_components(); ++k)
         out.constant[k] += log_weights[k];
     return out;
@@ -61,7 +65,6 @@ void DiscreteMixture::update(ParameterRule rule, Kind previous_kind, const doubl
     const std::size_t K = n_components();
     const double* counts = stats + 2;
     const IndexedStats sums{counts, counts + K};
-    double* target = out + weights_.point_size();
     if (rule == ParameterRule::posterior) {
         weights_.posterior(counts, out);
         components_->posterior(sums, out + weights_.posterior_size());
@@ -70,20 +73,19 @@ void DiscreteMixture::update(ParameterRule rule, Kind previous_kind, const doubl
     if (rule == ParameterRule::sampled) {
         random::Stream stream(seed, iteration, random::kParameterStream, 0);
         weights_.sample(counts, stream, out);
-        components_->sample(sums, seed, iteration, target);
+        components_->sample(sums, seed, iteration, out + K);
         return;
     }
     weights_.mode(counts, out);
     // What a component without data keeps.
     if (previous == nullptr) {
-        components_->start(target);
+        components_->start(out + K);
     } else if (previous_kind == Kind::point) {
-        const double* last = components_of(previous_kind, previous);
-        std::copy(last, last + components_->point_size(), target);
+        std::copy(previous + K, previous + K + components_->point_size(), out + K);
     } else {
-        components_->mean(components_of(previous_kind, previous), target);
+        components_->mean(components_of(previous_kind, previous), out + K);
     }
-    components_->mode(sums, target);
+    components_->mode(sums, out + K);
 }
 
 double DiscreteMixture::global_term(Kind kind, const double* params) const {
@@ -130,6 +132,67 @@ const IndexedEntry<T>& entry() {
         return kernels().indexed.on_double;
 }
 
+// The table as the kernels read it: rows padded to whole vectors, on cache lines.
+template <class T>
+class PackedTable {
+  public:
+    explicit PackedTable(const IndexedTable& table)
+        : K_(table.shape.n_components), n_indexed_(table.shape.n_indexed()) {
+        const auto lanes = static_cast<std::size_t>(kernels().vector_bytes) / sizeof(T);
+        ld_ = (K_ + lanes - 1) / lanes * lanes;
+        const std::size_t size = (n_indexed_ + 1) * ld_;
+        memory_ = exec::allocate(size * sizeof(T));
+        T* out = static_cast<T*>(memory_.get());
+        pack(table.natural.constant.data(), 1, out);
+        pack(table.natural.table.data(), n_indexed_, out + ld_);
+    }
+
+    detail::IndexedScores<T> view() const {
+        const T* data = static_cast<const T*>(memory_.get());
+        return {K_, n_indexed_, ld_, data, data + ld_};
+    }
+
+  private:
+    void pack(const double* from, std::size_t n, T* out) const {
+        // Where a double is no finite float: the impossible scores of the kernels.
+        constexpr double kFloor = sizeof(T) == 4 ? -1e37 : -1e300;
+        for (std::size_t i = 0; i < n; ++i) {
+            for (std::size_t k = 0; k < ld_; ++k)
+                out[i * ld_ + k] =
+                    k < K_ ? static_cast<T>(std::max(from[i * K_ + k], kFloor)) : T(0);
+        }
+    }
+
+    std::size_t K_, n_indexed_, ld_;
+    exec::Memory memory_;
+};
+
+std::size_t item_size(Storage storage) {
+    switch (storage) {
+        case Storage::bytes:
+            return 1;
+        case Storage::codes:
+        case Storage::float_counts:
+            return 4;
+        case Storage::double_counts:
+            return 8;
+        default:
+            return 0;
+    }
+}
+
+// Most entries that one tile can have.
+std::size_t most_entries(const IndexedRows& rows, std::size_t tile_rows) {
+    if (!detail::is_csr(rows.storage))
+        return tile_rows * rows.n_features;
+    std::size_t most = 0;
+    for (std::size_t first = 0; first < rows.n_rows; first += tile_rows) {
+        const std::size_t end = std::min(first + tile_rows, rows.n_rows);
+        most = std::max(most, static_cast<std::size_t>(rows.indptr[end] - rows.indptr[first]));
+    }
+    return most;
+}
+
 struct Plan {
     RowPass pass;
     detail::IndexedSizes sizes;
@@ -140,9 +203,30 @@ Plan plan_for(const IndexedTable& table, const IndexedRows& rows, int n_threads)
     const std::size_t K = table.shape.n_components;
     const std::size_t n_indexed = table.shape.n_indexed();
     const detail::BlockShape shape = indexed_block_shape(n_indexed, K, sizeof(T) == 4);
-    const detail::IndexedSizes sizes = indexed_sizes(table, rows, shape.tile_rows);
+    detail::IndexedSizes sizes;
+    sizes.tile_rows = std::min(shape.tile_rows, std::max<std::size_t>(rows.n_rows, 1));
+    sizes.n_components = K;
+    sizes.n_indexed = n_indexed;
+    sizes.n_features = rows.n_features;
+    sizes.n_entries = most_entries(rows, sizes.tile_rows);
+    sizes.item = rows.column_stride == 1 ? 0 : item_size(rows.storage);
+    require(sizes.n_entries < std::numeric_limits<std::uint32_t>::max(), sizes.tile_rows,
+            " rows of X have ", sizes.n_entries, " entries, more than 2**32; use fewer features");
     const std::size_t bytes = entry<T>().workspace_bytes(sizes);
     return {{rows.n_rows, shape.leaf_rows, bytes, n_threads}, sizes};
+}
+
+template <class T>
+detail::IndexedTask<T> task_for(const IndexedTable& table, const PackedTable<T>& packed,
+                                const IndexedRows& rows) {
+    detail::IndexedTask<T> task;
+    task.rows = rows;
+    task.scores = packed.view();
+    task.family = table.family;
+    task.column_offsets = table.shape.column_offsets.data();
+    task.n_values = table.shape.n_values;
+    task.marginalize = table.shape.marginalize;
+    return task;
 }
 
 template <class T>
