@@ -18,6 +18,10 @@ inline std::size_t padded_to(std::size_t n, std::size_t multiple) {
     return (n + multiple - 1) / multiple * multiple;
 }
 
+// The local rules take one line of rows or two vectors at a time.
+template <class T>
+constexpr std::size_t kPaddedRows = kLineRows<T> > 2 * kLanes<T> ? kLineRows<T> : 2 * kLanes<T>;
+
 // Workspace of one thread, carved from one allocation that begins on a cache line.
 template <class T>
 struct IndexedWorkspace {
@@ -136,7 +140,7 @@ static void indexed_estep(const IndexedTask<T>& task, std::size_t first, std::si
     for (std::size_t done = 0; done < n_rows; done += sizes.tile_rows) {
         const std::size_t left = n_rows - done;
         const std::size_t n = left < sizes.tile_rows ? left : sizes.tile_rows;
-        const std::size_t n_padded = padded_to(n, kLineRows<T>);
+        const std::size_t n_padded = padded_to(n, kPaddedRows<T>);
         const std::size_t row = first + done;
         const TileEntries<T> entries = tile_entries<T>(task, row, n, space.entries);
         load_weights<T>(task.rows.weights, row, n, n_padded, space.w);
@@ -171,7 +175,7 @@ static void indexed_assign(const IndexedTask<T>& task, std::size_t first, std::s
     for (std::size_t done = 0; done < n_rows; done += sizes.tile_rows) {
         const std::size_t left = n_rows - done;
         const std::size_t n = left < sizes.tile_rows ? left : sizes.tile_rows;
-        const std::size_t n_padded = padded_to(n, kLineRows<T>);
+        const std::size_t n_padded = padded_to(n, kPaddedRows<T>);
         const std::size_t row = first + done;
         const TileEntries<T> entries = tile_entries<T>(task, row, n, space.entries);
         load_weights<T>(nullptr, row, n, n_padded, space.w);
