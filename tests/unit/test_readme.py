@@ -8,6 +8,7 @@ import numpy as np
 
 from vemfast.cli import main
 from vemfast.inference import METHODS
+from vemfast.io import write_corpus
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -31,9 +32,11 @@ def test_the_commands_run(tmp_path, monkeypatch, capsys):
     rows = np.random.default_rng(0).normal(size=(500, 3))
     for name in ("data.csv", "other.csv"):
         np.savetxt(name, rows, delimiter=",", header="a,b,c", comments="")
+    write_corpus("corpus.ldac", np.random.default_rng(0).poisson(0.5, (60, 40)))
+    Path("vocab.txt").write_text("".join(f"word{i}\n" for i in range(40)))
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     commands = [shlex.split(line, comments=True) for line in lines if line.startswith("vemfast ")]
-    assert len(commands) == 5
+    assert len(commands) == 8
     for command in commands:
         assert main(command[1:]) == 0
     assert Path("labels.csv").exists()
