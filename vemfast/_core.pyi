@@ -224,6 +224,17 @@ def indexed_e_step(
     n_threads: int,
     /,
 ) -> _Doubles: ...
+def indexed_given_step(
+    table: IndexedTable,
+    rows: _Rows,
+    is_float: bool,
+    weights: _Doubles | None,
+    base: _Doubles | None,
+    labels: _Array | None,
+    responsibilities: _Doubles,
+    n_threads: int,
+    /,
+) -> _Doubles: ...
 def indexed_assign(
     table: IndexedTable,
     rows: _Rows,

@@ -138,12 +138,32 @@ Vector e_step(const IndexedTable& table, const Data& data, bool is_float,
     const std::size_t K = table.shape.n_components;
     if (labels)
         rows.labels = sized_labels(*labels, rows.n_rows);
+    require(local_rule != LocalRule::given, "responsibilities go to indexed_given_step");
     if (labels || local_rule == LocalRule::labels)
         check_labels(rows.labels, rows.n_rows, K, local_rule == LocalRule::labels);
     Vector stats(static_cast<py::ssize_t>(detail::indexed_stats_size(K, table.shape.n_indexed())));
     double* out = stats.mutable_data();
     call_native([&](const Poll& poll) {
         models::e_step(table, rows, is_float, local_rule, seed, iteration, n_threads, poll, out);
+    });
+    return stats;
+}
+
+// The statistics under responsibilities that are given, n x K; rows with a label are their own's.
+Vector given_step(const IndexedTable& table, const Data& data, bool is_float,
+                  const OptionalVector& weights, const OptionalVector& base,
+                  const OptionalLabels& labels, const Vector& responsibilities, int n_threads) {
+    IndexedRows rows = view_rows(data, table.family, table.shape.n_features, weights, base);
+    const std::size_t K = table.shape.n_components;
+    if (labels) {
+        rows.labels = sized_labels(*labels, rows.n_rows);
+        check_labels(rows.labels, rows.n_rows, K, false);
+    }
+    rows.responsibilities = sized(responsibilities, rows.n_rows * K, "responsibilities");
+    Vector stats(static_cast<py::ssize_t>(detail::indexed_stats_size(K, table.shape.n_indexed())));
+    double* out = stats.mutable_data();
+    call_native([&](const Poll& poll) {
+        models::e_step(table, rows, is_float, LocalRule::given, 0, 0, n_threads, poll, out);
     });
     return stats;
 }
@@ -181,6 +201,7 @@ void bind_discrete(py::module_& m) {
     bind_contract(mixture);
 
     m.def("indexed_e_step", &e_step);
+    m.def("indexed_given_step", &given_step);
     m.def("indexed_assign", &assign);
     m.def("indexed_log_base_measure", &log_base_measure);
     m.def("indexed_block_rows", [](std::size_t n_indexed, std::size_t n_components, bool is_float) {

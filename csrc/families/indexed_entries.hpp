@@ -30,7 +30,8 @@ struct EntryBuffer {
     std::uint32_t* begin;
     std::int32_t* index;
     T* value;
-    void* dense;  // one tile of strided rows, made contiguous
+    void* dense;          // one tile of strided rows, made contiguous
+    std::uint8_t* bytes;  // one row of bits, with groups of bits
 };
 
 constexpr std::size_t kEntrySlack = 8;
@@ -92,6 +93,103 @@ static std::size_t bernoulli_entries(const IndexedTask<T>& task, const std::uint
         end = append_bytes(row, D, 0, end, [](std::uint64_t b) { return b & ~(b >> 7); });
         end = append_bytes(row, D, static_cast<std::int32_t>(task.n_values), end,
                            [](std::uint64_t b) { return b >> 7; });
+    }
+    return static_cast<std::size_t>(end - index);
+}
+
+// Appends the entries of the 16 groups of bits of a word, the first of which has index `base`.
+inline std::int32_t* append_groups(std::uint64_t word, std::int32_t base, std::int32_t* out) {
+#if VEMFAST_VECTOR_BYTES >= 32 && defined(__AVX2__)
+    // Eight groups in lanes; those that are not zero move to the front.
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    for (int half = 0; half < 2; ++half) {
+        const __m256i bits = _mm256_set1_epi32(static_cast<int>(word >> 32 * half));
+        const __m256i pattern = _mm256_and_si256(
+            _mm256_srlv_epi32(bits, _mm256_slli_epi32(lane, 2)), _mm256_set1_epi32(15));
+        const __m256i index =
+            _mm256_add_epi32(_mm256_add_epi32(pattern, _mm256_slli_epi32(lane, 4)),
+                             _mm256_set1_epi32(base + half * static_cast<int>(8 * kPatterns)));
+        const __m256i is_any = _mm256_cmpgt_epi32(pattern, _mm256_setzero_si256());
+        const int mask = _mm256_movemask_ps(_mm256_castsi256_ps(is_any));
+        long long positions = 0;
+        __builtin_memcpy(&positions, kBitPositions.of[mask], sizeof positions);
+        const __m256i order = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(positions));
+        const __m256i packed = _mm256_permutevar8x32_epi32(index, order);
+        __builtin_memcpy(out, &packed, sizeof packed);
+        out += kBitPositions.count[mask];
+    }
+#else
+    for (int group = 0; group < 16; ++group) {
+        const auto pattern = static_cast<std::int32_t>(word >> 4 * group & 15);
+        *out = base + group * static_cast<std::int32_t>(kPatterns) + pattern;
+        out += pattern != 0;
+    }
+#endif
+    return out;
+}
+
+// The lowest bits of up to 64 bytes.
+inline std::uint64_t word_of_bytes(const std::uint8_t* from, std::size_t count) {
+    std::uint64_t word = 0;
+#if VEMFAST_VECTOR_BYTES >= 32 && defined(__AVX2__)
+    if (count >= 64) {
+        for (int half = 0; half < 2; ++half) {
+            __m256i bytes;
+            __builtin_memcpy(&bytes, from + 32 * half, sizeof bytes);
+            const int mask = _mm256_movemask_epi8(_mm256_slli_epi16(bytes, 7));
+            word |= std::uint64_t{static_cast<std::uint32_t>(mask)} << 32 * half;
+        }
+        return word;
+    }
+#endif
+    for (std::size_t i = 0; i < 64 && i < count; i += 8)
+        word |= low_bits(load_bytes(from + i, count - i)) << i;
+    return word;
+}
+
+// Rows that are fetched ahead of the one that is read: what is done with a row takes so little time
+// that reading it from memory would be a seventh of the whole.
+constexpr std::size_t kRowsAhead = 4;
+
+template <class Item>
+inline void fetch(const Item* from, std::size_t items_ahead) {
+    // An address, not a pointer: it may lie behind the array.
+    const auto address = reinterpret_cast<std::uintptr_t>(from) + items_ahead * sizeof(Item);
+    // NOLINTNEXTLINE(performance-no-int-to-ptr)
+    __builtin_prefetch(reinterpret_cast<const void*>(address));
+}
+
+// One entry for each group of bits that is not all zero.
+static std::size_t grouped_entries(const std::uint8_t* row, std::size_t D, std::int32_t* index) {
+    std::int32_t* end = index;
+    for (std::size_t d = 0; d < D; d += 64) {
+        fetch(row + d, kRowsAhead * D);
+        const auto base = static_cast<std::int32_t>(d / kGroupBits * kPatterns);
+        end = append_groups(word_of_bytes(row + d, D - d), base, end);
+    }
+    return static_cast<std::size_t>(end - index);
+}
+
+// The same of sparse rows. `bytes` is a buffer for D of them: where there are not few bits it is
+// quicker to write them down there than to put words together.
+static std::size_t grouped_entries(const std::int32_t* columns, std::size_t n, std::size_t D,
+                                   std::uint8_t* bytes, std::int32_t* index) {
+    constexpr auto kWordEntries = static_cast<std::int32_t>(64 / kGroupBits * kPatterns);
+    if (n * 16 >= D) {
+        for (std::size_t i = 0; i < n; i += 16)
+            fetch(columns + i, kRowsAhead * n);
+        __builtin_memset(bytes, 0, D);
+        for (std::size_t i = 0; i < n; ++i)
+            bytes[columns[i]] = 1;
+        return grouped_entries(bytes, D, index);
+    }
+    std::int32_t* end = index;
+    for (std::size_t i = 0; i < n;) {
+        const std::int32_t number = columns[i] >> 6;
+        std::uint64_t word = 0;
+        for (; i < n && columns[i] >> 6 == number; ++i)
+            word |= std::uint64_t{1} << (columns[i] & 63);
+        end = append_groups(word, number * kWordEntries, end);
     }
     return static_cast<std::size_t>(end - index);
 }
@@ -200,6 +298,28 @@ static void write_sparse(const IndexedTask<T>& task, std::size_t first, std::siz
     buffer.begin[n] = static_cast<std::uint32_t>(size);
 }
 
+template <class T>
+static void write_groups(const IndexedTask<T>& task, std::size_t first, std::size_t n,
+                         const EntryBuffer<T>& buffer) {
+    const IndexedRows& rows = task.rows;
+    if (rows.storage == Storage::bytes) {
+        write_dense<T, std::uint8_t>(task, first, n, buffer,
+                                     [&](const std::uint8_t* row, std::int32_t* index, const T*) {
+                                         return grouped_entries(row, rows.n_features, index);
+                                     });
+        return;
+    }
+    const std::int64_t* indptr = rows.indptr + first;
+    std::size_t size = 0;
+    for (std::size_t r = 0; r < n; ++r) {
+        buffer.begin[r] = static_cast<std::uint32_t>(size);
+        size += grouped_entries(rows.indices + indptr[r],
+                                static_cast<std::size_t>(indptr[r + 1] - indptr[r]),
+                                rows.n_features, buffer.bytes, buffer.index + size);
+    }
+    buffer.begin[n] = static_cast<std::uint32_t>(size);
+}
+
 // Entries of rows [first, first + n).
 template <class T>
 static TileEntries<T> tile_entries(const IndexedTask<T>& task, std::size_t first, std::size_t n,
@@ -207,6 +327,10 @@ static TileEntries<T> tile_entries(const IndexedTask<T>& task, std::size_t first
     const IndexedRows& rows = task.rows;
     const bool counts = task.family == IndexedFamily::poisson;
     TileEntries<T> entries{buffer.begin, buffer.index, counts ? buffer.value : nullptr, n};
+    if (task.n_groups > 0) {
+        write_groups<T>(task, first, n, buffer);
+        return entries;
+    }
     const auto count_row = [&](const auto* row, std::int32_t* index, T* value) {
         return count_entries<T>(task, row, index, value);
     };

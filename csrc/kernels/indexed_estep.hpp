@@ -34,6 +34,8 @@ struct IndexedWorkspace {
     T* density;            // ld
     double* row;           // K
     std::int32_t* labels;  // ld
+    double* pattern_sums;  // (1 + n_indexed) x K, with groups of bits: counts and sums of one leaf
+    std::uint32_t* pattern_rows;  // n_indexed: rows of the leaf that have the pattern
     std::size_t bytes;
 };
 
@@ -41,7 +43,8 @@ template <class T>
 inline IndexedWorkspace<T> carve_indexed(void* memory, const IndexedSizes& sizes) {
     std::size_t used = 0;
     const auto take = [&]<class Item>(Item*& pointer, std::size_t count) {
-        pointer = reinterpret_cast<Item*>(reinterpret_cast<std::uintptr_t>(memory) + used);
+        if (memory != nullptr)  // without: only the bytes are asked for
+            pointer = reinterpret_cast<Item*>(static_cast<char*>(memory) + used);
         used += padded_to(count * sizeof(Item), 64);
     };
     const std::size_t K = sizes.n_components;
@@ -53,6 +56,7 @@ inline IndexedWorkspace<T> carve_indexed(void* memory, const IndexedSizes& sizes
     take(space.entries.index, entries);
     take(space.entries.value, entries);
     take(space.features.begin, sizes.n_indexed + 2);
+    take(space.features.present, sizes.n_indexed + 1);
     take(space.features.row, entries);
     take(space.features.value, entries);
     take(space.r, sizes.tile_rows * padded_to(K, kLanes<T>));
@@ -61,9 +65,14 @@ inline IndexedWorkspace<T> carve_indexed(void* memory, const IndexedSizes& sizes
     take(space.density, space.ld);
     take(space.row, K);
     take(space.labels, space.ld);
+    if (sizes.n_groups > 0) {
+        take(space.pattern_sums, (1 + sizes.n_indexed) * K);
+        take(space.pattern_rows, sizes.n_indexed);
+    }
     char* dense = nullptr;
     take(dense, sizes.tile_rows * sizes.n_features * sizes.item);
     space.entries.dense = dense;
+    take(space.entries.bytes, sizes.n_groups > 0 ? sizes.n_features : 0);
     space.bytes = used;
     return space;
 }
@@ -135,8 +144,17 @@ static void indexed_estep(const IndexedTask<T>& task, std::size_t first, std::si
     const IndexedScores<T>& scores = task.scores;
     const std::size_t K = scores.n_components;
     const IndexedWorkspace<T> space = carve_indexed<T>(memory, sizes);
-    const LocalStep step{task.rule, task.rows.labels, task.rows.offset, task.seed, task.iteration};
+    const LocalStep step{task.rule, task.rows.labels, task.rows.offset,
+                         task.seed, task.iteration,   task.rows.responsibilities};
+    const bool grouped = sizes.n_groups > 0;
     double* counts = stats + 2;
+    if (grouped) {
+        counts = space.pattern_sums;
+        for (std::size_t i = 0; i < (1 + sizes.n_indexed) * K; ++i)
+            counts[i] = 0;
+        for (std::size_t i = 0; i < sizes.n_indexed; ++i)
+            space.pattern_rows[i] = 0;
+    }
     for (std::size_t done = 0; done < n_rows; done += sizes.tile_rows) {
         const std::size_t left = n_rows - done;
         const std::size_t n = left < sizes.tile_rows ? left : sizes.tile_rows;
@@ -151,17 +169,21 @@ static void indexed_estep(const IndexedTask<T>& task, std::size_t first, std::si
         const TileBound bound =
             apply_rule<T>(step, space.s, space.ld, K, space.w, row, n, n_padded, space.labels);
         if (gives_labels(task.rule)) {
-            indexed_accumulate_labels<T>(entries, space.labels, space.w, K, counts);
+            indexed_accumulate_labels<T>(entries, space.labels, space.w, K, counts,
+                                         space.pattern_rows);
         } else {
             by_row<T>(space.s, space.ld, n, K, space.r, scores.ld);
             indexed_accumulate<T>(entries, scores.n_indexed, space.r, scores.ld, K, space.features,
-                                  space.row, counts);
+                                  space.row, counts, space.pattern_rows);
         }
         const double base = base_measure(task.rows, row, n);
         const bool reachable = bound.local_bound > static_cast<double>(kUnreachable<T>);
         stats[0] += reachable ? bound.local_bound + base : -__builtin_inf();
         stats[1] += bound.entropy + base;
     }
+    if (grouped)
+        add_patterns(space.pattern_sums, space.pattern_rows, task.rows.n_features, n_rows, K,
+                     stats + 2);
 }
 
 // Labels, responsibilities, log-densities or scores (without base measure) of rows

@@ -1,6 +1,7 @@
 #include "models/discrete_mixture.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -109,17 +110,22 @@ void DiscreteMixture::mean_weights(const double* posterior, double* out) const {
 // ---- passes over the rows ------------------------------------------------------------------
 
 detail::BlockShape indexed_block_shape(std::size_t n_indexed, std::size_t n_components,
-                                       bool is_float) {
-    // The responsibilities of a tile stay in a first-level cache of 32 KB beside some of the sums.
-    // A leaf has so many rows that to add its statistics to those of another costs little.
-    constexpr std::size_t kBudget = std::size_t{27} << 10;
-    constexpr std::size_t kLargest = 512;
+                                       bool is_float, bool grouped) {
+    // The responsibilities of a tile stay in a first-level cache of 32 KB beside some of the sums;
+    // with groups of bits, of which there are fewer to a row and more kinds, a larger tile in the
+    // second level is quicker. A leaf has so many rows that to add its statistics to those of
+    // another costs little.
     constexpr std::size_t kQuantum = 64;  // rows; any vector width divides it
+    constexpr std::size_t kLargest = 512;
     constexpr std::size_t kLargestLeaf = 16384;
     const std::size_t row = n_components * (is_float ? 4 : 8);
-    const std::size_t tile = std::clamp(kBudget / row / kQuantum * kQuantum, kQuantum, kLargest);
-    const std::size_t leaf = std::clamp(2 * n_indexed, 4 * tile, kLargestLeaf);
-    return {tile, (leaf + tile - 1) / tile * tile};
+    const auto tile = [&](std::size_t bytes) {
+        return std::clamp(bytes / row / kQuantum * kQuantum, kQuantum, kLargest);
+    };
+    const std::size_t few = tile(std::size_t{27} << 10);
+    const std::size_t leaf = std::clamp(2 * n_indexed, 4 * few, kLargestLeaf);
+    return {grouped ? tile(std::size_t{108} << 10) : few,
+            (leaf + kLargest - 1) / kLargest * kLargest};
 }
 
 namespace {
@@ -136,15 +142,19 @@ const IndexedEntry<T>& entry() {
 template <class T>
 class PackedTable {
   public:
-    explicit PackedTable(const IndexedTable& table)
-        : K_(table.shape.n_components), n_indexed_(table.shape.n_indexed()) {
+    PackedTable(const IndexedTable& table, std::size_t n_groups)
+        : K_(table.shape.n_components),
+          n_indexed_(n_groups > 0 ? n_groups * detail::kPatterns : table.shape.n_indexed()) {
         const auto lanes = static_cast<std::size_t>(kernels().vector_bytes) / sizeof(T);
         ld_ = (K_ + lanes - 1) / lanes * lanes;
         const std::size_t size = (n_indexed_ + 1) * ld_;
         memory_ = exec::allocate(size * sizeof(T));
         T* out = static_cast<T*>(memory_.get());
         pack(table.natural.constant.data(), 1, out);
-        pack(table.natural.table.data(), n_indexed_, out + ld_);
+        if (n_groups > 0)
+            pack_patterns(table.natural.table, table.shape.n_features, out + ld_);
+        else
+            pack(table.natural.table.data(), n_indexed_, out + ld_);
     }
 
     detail::IndexedScores<T> view() const {
@@ -160,6 +170,22 @@ class PackedTable {
             for (std::size_t k = 0; k < ld_; ++k)
                 out[i * ld_ + k] =
                     k < K_ ? static_cast<T>(std::max(from[i * K_ + k], kFloor)) : T(0);
+        }
+    }
+
+    // The scores of all patterns of each group of bits.
+    void pack_patterns(const std::vector<double>& table, std::size_t n_features, T* out) const {
+        std::vector<double> patterns(detail::kPatterns * K_);
+        for (std::size_t d = 0; d < n_features; d += detail::kGroupBits) {
+            for (std::size_t p = 1; p < detail::kPatterns; ++p) {
+                const auto bit = static_cast<std::size_t>(std::countr_zero(p));
+                const double* rest = patterns.data() + (p & (p - 1)) * K_;
+                for (std::size_t k = 0; k < K_; ++k)
+                    patterns[p * K_ + k] =
+                        rest[k] + (d + bit < n_features ? table[(d + bit) * K_ + k] : 0.0);
+            }
+            pack(patterns.data(), detail::kPatterns,
+                 out + d / detail::kGroupBits * detail::kPatterns * ld_);
         }
     }
 
@@ -193,6 +219,12 @@ std::size_t most_entries(const IndexedRows& rows, std::size_t tile_rows) {
     return most;
 }
 
+template <class T>
+std::size_t groups_of(const IndexedTable& table) {
+    return detail::bit_groups(table.family, table.shape.marginalize, table.shape.n_features,
+                              table.shape.n_components, sizeof(T) == 4);
+}
+
 struct Plan {
     RowPass pass;
     detail::IndexedSizes sizes;
@@ -202,11 +234,13 @@ template <class T>
 Plan plan_for(const IndexedTable& table, const IndexedRows& rows, int n_threads) {
     const std::size_t K = table.shape.n_components;
     const std::size_t n_indexed = table.shape.n_indexed();
-    const detail::BlockShape shape = indexed_block_shape(n_indexed, K, sizeof(T) == 4);
+    const std::size_t groups = groups_of<T>(table);
+    const detail::BlockShape shape = indexed_block_shape(n_indexed, K, sizeof(T) == 4, groups > 0);
     detail::IndexedSizes sizes;
     sizes.tile_rows = std::min(shape.tile_rows, std::max<std::size_t>(rows.n_rows, 1));
     sizes.n_components = K;
-    sizes.n_indexed = n_indexed;
+    sizes.n_groups = groups;
+    sizes.n_indexed = groups > 0 ? groups * detail::kPatterns : n_indexed;
     sizes.n_features = rows.n_features;
     sizes.n_entries = most_entries(rows, sizes.tile_rows);
     sizes.item = rows.column_stride == 1 ? 0 : item_size(rows.storage);
@@ -226,6 +260,7 @@ detail::IndexedTask<T> task_for(const IndexedTable& table, const PackedTable<T>&
     task.column_offsets = table.shape.column_offsets.data();
     task.n_values = table.shape.n_values;
     task.marginalize = table.shape.marginalize;
+    task.n_groups = groups_of<T>(table);
     return task;
 }
 
@@ -234,7 +269,7 @@ void run_e_step(const IndexedTable& table, const IndexedRows& rows, detail::Loca
                 std::uint64_t seed, std::uint32_t iteration, int n_threads, const Poll& poll,
                 double* stats) {
     const Plan plan = plan_for<T>(table, rows, n_threads);
-    const PackedTable<T> packed(table);
+    const PackedTable<T> packed(table, plan.sizes.n_groups);
     detail::IndexedTask<T> task = task_for<T>(table, packed, rows);
     task.rule = rule;
     task.seed = seed;
@@ -243,7 +278,7 @@ void run_e_step(const IndexedTable& table, const IndexedRows& rows, detail::Loca
         entry<T>().estep(task, first, n, plan.sizes, memory, out);
     };
     const std::size_t size =
-        detail::indexed_stats_size(plan.sizes.n_components, plan.sizes.n_indexed);
+        detail::indexed_stats_size(table.shape.n_components, table.shape.n_indexed());
     sum_over_rows(plan.pass, size, poll, add, stats);
 }
 
@@ -251,7 +286,7 @@ template <class T>
 void run_assign(const IndexedTable& table, const IndexedRows& rows,
                 const detail::AssignOutputs& out, int n_threads, const Poll& poll) {
     const Plan plan = plan_for<T>(table, rows, n_threads);
-    const PackedTable<T> packed(table);
+    const PackedTable<T> packed(table, plan.sizes.n_groups);
     const detail::IndexedTask<T> task = task_for<T>(table, packed, rows);
     for_each_leaf(plan.pass, poll, [&](std::size_t first, std::size_t n, void* memory) {
         entry<T>().assign(task, first, n, plan.sizes, memory, out);

@@ -62,9 +62,10 @@ class VEMFAST_API DiscreteMixture {
     std::unique_ptr<detail::Indexed> components_;
 };
 
-// Rows of one leaf and of one tile; they depend on the shape and the scalar type only.
+// Rows of one leaf and of one tile; they depend on the shape and the scalar type only. Tiles are
+// larger for groups of bits.
 VEMFAST_API detail::BlockShape indexed_block_shape(std::size_t n_indexed, std::size_t n_components,
-                                                   bool is_float);
+                                                   bool is_float, bool grouped = false);
 
 // Statistics of all rows under `rule` into `stats`; scores in float where `is_float`.
 VEMFAST_API void e_step(const IndexedTable& table, const detail::IndexedRows& rows, bool is_float,

@@ -248,6 +248,9 @@ std::vector<Problem> problems() {
             out.push_back(problem(family, 700, 1, 3, missing));
         }
     }
+    // Groups of bits: words of 64 features, and a table that is small enough in float only.
+    out.push_back(problem(IndexedFamily::bernoulli, 600, 131, 6, false));
+    out.push_back(problem(IndexedFamily::bernoulli, 60, 700, 100, false));
     return out;
 }
 
@@ -325,6 +328,59 @@ TEST_CASE(given_labels_are_counted) {
             expected[2 + of.K * (f + 1) + k] += of.weights[n] * v;
     }
     CHECK(all_close(run(of, stored->rows, false, LocalRule::labels), expected, 1e-13));
+}
+
+// Known labels clamp their rows, under every rule; given responsibilities are those of the others.
+TEST_CASE(known_labels_and_given_responsibilities) {
+    for (const IndexedFamily family : {IndexedFamily::bernoulli, IndexedFamily::poisson}) {
+        const Problem of = problem(family, 300, 70, 6, false);
+        const auto stored = store(of, storages(of)[0], false);
+        Numbers u(5);
+        std::vector<std::int32_t> labels;
+        std::vector<double> shares;
+        for (std::size_t n = 0; n < of.n; ++n) {
+            labels.push_back(n % 3 == 0 ? static_cast<std::int32_t>(n / 3 % of.K) : -1);
+            double total = 0;
+            for (std::size_t k = 0; k < of.K; ++k)
+                total += shares.emplace_back(k == n % 5 ? 0.0 : u());
+            for (std::size_t k = 0; k < of.K; ++k)
+                shares[n * of.K + k] /= total;
+        }
+        stored->rows.labels = labels.data();
+        stored->rows.responsibilities = shares.data();
+        for (const LocalRule rule : {LocalRule::given, LocalRule::exact, LocalRule::hard}) {
+            const std::size_t size = indexed_stats_size(of.K, of.table.shape.n_indexed());
+            std::vector<double> expected(size, 0.0);
+            for (std::size_t n = 0; n < of.n; ++n) {
+                const Row row = row_of(of, n);
+                const double w = of.weights[n];
+                std::vector<double> share(row.share);
+                if (rule == LocalRule::given)
+                    std::copy_n(shares.begin() + static_cast<std::ptrdiff_t>(n * of.K), of.K,
+                                share.begin());
+                const std::size_t label =
+                    labels[n] >= 0 ? static_cast<std::size_t>(labels[n]) : row.best;
+                if (labels[n] >= 0 || rule == LocalRule::hard) {
+                    share.assign(of.K, 0.0);
+                    share[label] = 1.0;
+                    expected[0] += w * scores(of, n)[label];
+                } else {
+                    expected[0] += w * row.log_density;
+                }
+                for (std::size_t k = 0; k < of.K; ++k) {
+                    if (share[k] > 0)
+                        expected[1] -= w * share[k] * std::log(share[k]);
+                    expected[2 + k] += w * share[k];
+                    for (const auto& [f, v] : entries(of, n))
+                        expected[2 + of.K * (f + 1) + k] += w * share[k] * v;
+                }
+            }
+            std::vector<double> stats = run(of, stored->rows, false, rule, 2);
+            if (rule == LocalRule::given)  // no bound, no entropy: a start
+                expected[0] = expected[1] = stats[0] = stats[1] = 0.0;
+            CHECK(all_close(stats, expected, 1e-12));
+        }
+    }
 }
 
 TEST_CASE(random_responsibilities_add_up_to_the_weights) {
