@@ -17,9 +17,11 @@ import vemfast
 _SCRIPT = """
 import sys
 import numpy as np
-from vemfast.data import RowBlock
+from vemfast.data import IndexedBlock, RowBlock
 from vemfast.documents import DocumentBlock
 from vemfast.models.base import Step
+from vemfast.models.discrete_config import DiscreteConfig, DiscretePrior
+from vemfast.models.discrete_mixture import DiscreteMixture
 from vemfast.models.gaussian_config import COVARIANCE_TYPES
 from vemfast.models.gaussian_mixture import GaussianMixture
 from vemfast.models.gaussian_setup import Hyperparameters, configure, scan
@@ -65,6 +67,33 @@ for K in (1, 5, 16, 33):
         for rule in ("factorised", "hard", "sampled"):
             stats = model.e_step(model.prepare(start), block, Step(rule, "posterior", 7, 3))
             out[f"lda {K} {rule} {dtype}"] = stats.buffer
+
+for family, n, D, K in (
+    ("bernoulli", 900, 90, 5), ("bernoulli", 300, 700, 100), ("poisson", 900, 30, 17),
+    ("categorical", 900, 7, 3),
+):
+    sizes = np.arange(2, 2 + D) if family == "categorical" else np.ones(D, int)
+    F = sizes.sum()
+    prior = DiscretePrior(
+        "flat", 1.0, True, np.full(F, 1.5), np.full(0 if family == "categorical" else F, 1.5)
+    )
+    groups = rng.uniform(0, 1, (K, D))[rng.integers(0, K, n)]
+    rows = {
+        "bernoulli": (groups > rng.uniform(size=(n, D))).astype(np.uint8),
+        "poisson": rng.poisson(3 * groups).astype(float),
+        "categorical": np.minimum(groups * sizes, sizes - 1).astype(np.int32),
+    }[family]
+    offsets = np.concatenate(([0], np.cumsum(sizes)))
+    offsets = offsets if family == "categorical" else offsets[:0]
+    config = DiscreteConfig(family, K, D, prior, offsets.astype(np.int64))
+    model = DiscreteMixture(config)
+    w = rng.uniform(0.1, 2.0, n)
+    start = model.init([IndexedBlock(rows, w)], Step("exact", "point", 5))
+    for dtype in (np.float64, np.float32):
+        for rule in ("exact", "hard", "sampled"):
+            block = IndexedBlock(rows, w, dtype=dtype)
+            stats = model.e_step(model.prepare(start), block, Step(rule, "point", 7, 3))
+            out[f"{family} {D} {rule} {np.dtype(dtype).name}"] = stats.buffer
 np.savez(sys.stdout.buffer, **out)
 """
 
