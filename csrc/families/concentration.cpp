@@ -27,8 +27,10 @@ constexpr double kMost = 1e12;
 // psi'(x), x > 0: the recurrence up to 16, then the asymptotic series.
 double trigamma(double x) {
     double sum = 0;
-    for (; x < 16.0; x += 1.0)
+    while (x < 16.0) {
         sum += 1.0 / (x * x);
+        x += 1.0;
+    }
     constexpr double kBernoulli[] = {1.0 / 6,  -1.0 / 30,       1.0 / 42, -1.0 / 30,
                                      5.0 / 66, -691.0 / 2730.0, 7.0 / 6};
     const double inverse = 1.0 / x;

@@ -393,9 +393,9 @@ void Gaussian::sample(const double* counts, const double* sums, const double* sc
                       GaussianFields<double> out) const {
     const std::size_t size = covariance_size();
     const double d = static_cast<double>(D_);
-    Scratch precision(K_);
-    Scratch freedom(n_covariances());
-    Scratch scale(n_covariances() * size);
+    Scratch precision(K_, 0.0);
+    Scratch freedom(n_covariances(), 0.0);
+    Scratch scale(n_covariances() * size, 0.0);
     posterior(counts, sums, scatter, {out.means, precision.data(), freedom.data(), scale.data()});
     const auto draw_covariance = [&](std::size_t c, random::Stream& stream) {
         double* covariance = out.scale + c * size;

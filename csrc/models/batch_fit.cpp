@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -139,7 +140,7 @@ void BatchFit::init(const Context& context, std::uint64_t seed) {
     std::copy(options.covariances_init.begin(), options.covariances_init.end(),
               point.begin() + static_cast<std::ptrdiff_t>(K + K * D));
     if (kind == Kind::point) {
-        state_.params = point;
+        state_.params = std::move(point);
         return;
     }
     state_.stats.resize(model.stats_size());
@@ -272,15 +273,15 @@ const BatchFit::State& BatchFit::run(const Setup& setup, const detail::RowsView&
                                      const GaussianMixtureOptions& options,
                                      std::uint64_t random_state, int n_threads, const Poll& poll) {
     const Context context{setup, rows, options, n_threads, poll};
-    std::optional<NumericalError> failure;
+    std::exception_ptr failure;
     bool found = false;
     for (int i = 0; i < options.n_init; ++i) {
         try {
             init(context, start_seed(random_state, static_cast<std::uint64_t>(i)));
             iterate(context);
-        } catch (const NumericalError& error) {
+        } catch (const NumericalError&) {
             if (!failure)
-                failure = error;
+                failure = std::current_exception();
             continue;
         }
         if (!found || state_.lower_bounds.back() > best_.lower_bounds.back())
@@ -288,7 +289,7 @@ const BatchFit::State& BatchFit::run(const Setup& setup, const detail::RowsView&
         found = true;
     }
     if (!found)
-        throw NumericalError(*failure);
+        std::rethrow_exception(failure);
     return best_;
 }
 
