@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         LatentDirichletAllocation,
         MixtureFits,
         PoissonMixture,
+        VariationalAutoencoder,
         fit_many,
     )
     from vemfast.inference import fit
@@ -55,6 +56,7 @@ _LAZY = {
     "SequenceBlock": "vemfast.sequences",
     "Stats": "vemfast.stats",
     "Step": "vemfast.models.base",
+    "VariationalAutoencoder": "vemfast.estimators",
     "__version__": "vemfast._core",
     "build_info": "vemfast._config",
     "cmake_dir": "vemfast._config",
@@ -87,6 +89,7 @@ __all__ = [
     "SequenceBlock",
     "Stats",
     "Step",
+    "VariationalAutoencoder",
     "__version__",
     "build_info",
     "cmake_dir",

@@ -109,7 +109,7 @@ def test_the_bound_is_that_of_the_paper(likelihood: str) -> None:
     if likelihood == "bernoulli":
         block = RowBlock((block.X > 0.5).astype(float), offset=block.offset)
     state = start(model, block)
-    mean, log_variance = model.encode(state, block.X)
+    mean, log_variance = model.encode(state, block)
     eps = noise(SOFT.seed, SOFT.iteration, np.arange(block.n) + block.offset, 3)
     found = model.decode(state, mean + np.exp(log_variance / 2) * eps)
     divergence = 0.5 * (np.exp(log_variance) + mean**2 - 1 - log_variance).sum()

@@ -11,6 +11,7 @@ from vemfast.estimators.gaussian_mixture import GaussianMixture, PosteriorDraws
 from vemfast.estimators.lda import LatentDirichletAllocation, TopicDraws
 from vemfast.estimators.many import MixtureFits, fit_many
 from vemfast.estimators.poisson_mixture import PoissonDraws, PoissonMixture
+from vemfast.estimators.vae import VariationalAutoencoder
 
 __all__ = [
     "BernoulliDraws",
@@ -24,5 +25,6 @@ __all__ = [
     "PoissonMixture",
     "PosteriorDraws",
     "TopicDraws",
+    "VariationalAutoencoder",
     "fit_many",
 ]

@@ -27,6 +27,7 @@ from vemfast.estimators import (
     PoissonMixture,
     PosteriorDraws,
     TopicDraws,
+    VariationalAutoencoder,
 )
 
 __all__ = ["SCHEMAS", "Field", "Schema", "check_fields"]
@@ -321,6 +322,23 @@ def _latent_dirichlet_allocation(estimator: Any, n_features: int) -> dict[str, F
     }
 
 
+def _variational_autoencoder(estimator: Any, n_features: int) -> dict[str, Field]:
+    try:
+        config = estimator._config(n_features)
+    except ValueError as error:
+        raise ModelFileError(f"parameters: {error}") from error
+    fields = _common(n_features)
+    for name, shape in zip(config.layout.names, config.layout.shapes, strict=True):
+        if name == "log_variances":
+            fields["noise_variance_"] = Field("array", shape, _positive)
+        else:
+            part, _, number = name.rpartition("_")
+            fields[f"{part}_.{number}"] = Field("array", shape, _finite)
+    fields["loss_curve_"] = Field("list", ("passes*",), _finite)
+    fields["validation_scores_"] = Field("list", ("scores",), _finite, "early stopping")
+    return fields
+
+
 SCHEMAS: dict[str, Schema] = {
     "BernoulliMixture": Schema(
         BernoulliMixture,
@@ -342,6 +360,7 @@ SCHEMAS: dict[str, Schema] = {
         _per_feature("rates", _not_negative, ("shape_", "rate_")),
         {"posterior_": PoissonDraws},
     ),
+    "VariationalAutoencoder": Schema(VariationalAutoencoder, _variational_autoencoder),
 }
 
 

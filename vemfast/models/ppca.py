@@ -109,6 +109,26 @@ class ProbabilisticPca(Model):
         params["variances"] = variances if self.noise == "diag" else variances.mean()
         return params
 
+    def maximum(self, blocks: Sequence[RowBlock]) -> Params:
+        """Return the maximum of the likelihood with spherical noise, in closed form.
+
+        Loadings from the largest eigenvalues of the covariance, the noise from the mean of the
+        others (Tipping and Bishop 1999), which needs Z < D; at the floor where that is lower.
+        """
+        total, sums, products = 0.0, np.zeros(self.D), np.zeros((self.D, self.D))
+        for x, w in self._pieces(blocks):
+            total += w.sum()
+            sums += w @ x
+            products += (x * w[:, None]).T @ x
+        mean = sums / total
+        values, vectors = np.linalg.eigh(products / total - np.outer(mean, mean))
+        variance = max(float(values[: -self.Z].mean()), self.variance_floor)
+        params = Params(self._params, "point")
+        spread = np.sqrt(np.maximum(values[-self.Z :] - variance, 0.0))
+        params["loadings"], params["mean"] = vectors[:, -self.Z :] * spread, mean
+        params["variances"] = variance
+        return params
+
     def prepare(self, params: Params) -> LinearTable:
         """Return the posterior of z as a linear map of x."""
         W = params["loadings"]

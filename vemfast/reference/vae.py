@@ -30,7 +30,14 @@ from vemfast.reference.networks import backward, forward, softplus
 from vemfast.reference.random import START_STREAM, philox, uniform
 from vemfast.stats import Layout, Stats
 
-__all__ = ["NOISE_STREAM", "SHUFFLE_STREAM", "VariationalAutoencoder", "noise"]
+__all__ = [
+    "LEAST_DIVERGENCE",
+    "NOISE_STREAM",
+    "SHUFFLE_STREAM",
+    "VariationalAutoencoder",
+    "divergences",
+    "noise",
+]
 
 Array = NDArray[Any]
 Rows = RowBlock | IndexedBlock
@@ -38,11 +45,15 @@ Rows = RowBlock | IndexedBlock
 NOISE_STREAM = 0x20000  # plus a quarter of the latent dimension
 SHUFFLE_STREAM = 3
 
+LEAST_DIVERGENCE = 0.01  # nats a row: a dimension of z with less has collapsed to the prior
+
 _LOG_2PI = float(np.log(2.0 * np.pi))
+_ROWS_OF_A_PIECE = 1024
 _MOST_FAILURES = 3  # updates in a row that are not finite
+_LARGEST_GRADIENT = 1e18  # of a row: Adam squares it in single precision
 
 
-def noise(seed: int, iteration: int, rows: NDArray[np.int64], width: int) -> Array:
+def noise(seed: int, iteration: int, rows: NDArray[Any], width: int) -> Array:
     """Return standard normals of global rows, shape (n, width).
 
     Four of them are made from one call of Philox, by Box and Muller.
@@ -60,6 +71,12 @@ def noise(seed: int, iteration: int, rows: NDArray[np.int64], width: int) -> Arr
     return out[:, :width]
 
 
+def divergences(mean: Array, log_variance: Array) -> Array:
+    """Return KL(q(z|x) || p(z)) of each row and dimension, (n, n_components), nats."""
+    s = log_variance.astype(np.float64)
+    return np.asarray(0.5 * (mean.astype(np.float64) ** 2 + np.expm1(s) - s))
+
+
 class VariationalAutoencoder(Model):
     """Encoder and decoder of one configuration.
 
@@ -68,6 +85,8 @@ class VariationalAutoencoder(Model):
     Parameters
     ----------
     config : VaeConfig
+    judged : block, default=None
+        Rows by which `diagnose` says whether dimensions of z have collapsed. None: it says nothing.
     """
 
     local_rules = MappingProxyType({"variational-em": "factorised", "hard-em": "hard"})
@@ -83,8 +102,9 @@ class VariationalAutoencoder(Model):
         }
     )
 
-    def __init__(self, config: VaeConfig) -> None:
+    def __init__(self, config: VaeConfig, judged: Rows | None = None) -> None:
         self.config = config
+        self.judged = judged
         shapes = dict(zip(config.layout.names, config.layout.shapes, strict=True))
         self.layout = Layout({**shapes, "weight": ()})
 
@@ -139,7 +159,8 @@ class VariationalAutoencoder(Model):
         """
         config = self.config
         gradient = stats.buffer[2 : 2 + config.layout.size] / float(stats["weight"])
-        if not (np.isfinite(gradient).all() and np.isfinite(stats.local_bound)):
+        finite = np.abs(gradient).max() < _LARGEST_GRADIENT and np.isfinite(stats.local_bound)
+        if not finite:
             if params.failures + 1 == _MOST_FAILURES:
                 raise NumericalError(
                     f"the bound or its gradient is not finite {_MOST_FAILURES} times in a row, "
@@ -162,6 +183,20 @@ class VariationalAutoencoder(Model):
     def global_term(self, params: NetworkState) -> float:
         """Return 0: the prior of the weights is flat."""
         return 0.0
+
+    def diagnose(self, params: NetworkState, stats: Stats) -> list[str]:
+        """Return that dimensions of z are not used, as far as the rows to judge by show."""
+        if self.judged is None or not self.config.amortised or self.config.beta == 0:
+            return []
+        mean, log_variance = self.encode(params, self.judged)
+        each = divergences(mean, log_variance).mean(axis=0)
+        if not (dead := np.flatnonzero(each < LEAST_DIVERGENCE)).size:
+            return []
+        return [
+            f"posterior collapse: KL(q || p) of latent dimension(s) {', '.join(map(str, dead))} is "
+            f"below {LEAST_DIVERGENCE} nats a row, so the decoder does without them; use fewer "
+            "n_components, a smaller beta, or kl_warmup"
+        ]
 
     def sweep(
         self, params: NetworkState, blocks: Sequence[Rows], step: Step
@@ -207,13 +242,20 @@ class VariationalAutoencoder(Model):
     def _add(
         self, stats: Stats, state: NetworkState, block: Rows, rows: NDArray[np.int64], step: Step
     ) -> None:
-        """Add the bounds of a batch and their gradient."""
+        """Add the bounds of a batch and their gradient; `update` judges what overflows."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._add_finite(stats, state, block, rows, step)
+
+    def _add_finite(
+        self, stats: Stats, state: NetworkState, block: Rows, rows: NDArray[np.int64], step: Step
+    ) -> None:
         config = self.config
         x, observed = _dense(block, config.dtype)
+        seen = _encoder_input(config, x)
         w = np.ones(block.n) if block.weights is None else block.weights
         column = w.astype(config.dtype)[:, None]
         encoder, decoder = _layers(state, "encoder"), _layers(state, "decoder")
-        sums = forward(*encoder, config.activation, x)
+        sums = forward(*encoder, config.activation, seen)
         mean, log_variance, inside = self._split(sums[-1])
         if step.local_rule == "hard":
             eps, spread = np.zeros_like(mean), np.zeros_like(mean)
@@ -237,7 +279,7 @@ class VariationalAutoencoder(Model):
             ],
             axis=1,
         )
-        coefs, intercepts, _ = backward(encoder[0], config.activation, x, sums, of_encoder)
+        coefs, intercepts, _ = backward(encoder[0], config.activation, seen, sums, of_encoder)
         self._keep(stats, "encoder", coefs, intercepts)
         if config.n_variances:
             stats["log_variances"] += (of_variances * w[:, None]).sum(axis=0)
@@ -314,13 +356,17 @@ class VariationalAutoencoder(Model):
 
     # ---- use -----------------------------------------------------------------------------------
 
-    def encode(self, state: NetworkState, x: Array) -> tuple[Array, Array]:
+    def encode(self, state: NetworkState, block: Rows, n_jobs: int = 1) -> tuple[Array, Array]:
         """Return means and log variances of q(z|x), each (n, n_components)."""
-        output = forward(*_layers(state, "encoder"), self.config.activation, x)[-1]
-        mean, log_variance, _ = self._split(output)
+        found = []
+        for part in _pieces(block, _ROWS_OF_A_PIECE):
+            x, _ = _dense(part, self.config.dtype)
+            seen = _encoder_input(self.config, x)
+            found.append(forward(*_layers(state, "encoder"), self.config.activation, seen)[-1])
+        mean, log_variance, _ = self._split(np.concatenate(found))
         return mean, log_variance
 
-    def decode(self, state: NetworkState, z: Array) -> Array:
+    def decode(self, state: NetworkState, z: Array, n_jobs: int = 1) -> Array:
         """Return the means of p(x|z): probabilities, means or rates."""
         output = forward(*_layers(state, "decoder"), self.config.activation, z)[-1]
         if self.config.likelihood == "gaussian":
@@ -328,6 +374,39 @@ class VariationalAutoencoder(Model):
         return np.asarray(
             expit(output) if self.config.likelihood == "bernoulli" else np.exp(output)
         )
+
+    def log_density(
+        self,
+        state: NetworkState,
+        block: Rows,
+        z: Array,
+        n_jobs: int = 1,
+        gradient: bool = False,
+    ) -> tuple[Array, Array | None]:
+        """Return log p(x|z) of each row, (n,) nats, and where asked for its gradient by z."""
+        values, gradients = [], []
+        decoder = _layers(state, "decoder")
+        for part in _pieces(block, _ROWS_OF_A_PIECE):
+            x, observed = _dense(part, self.config.dtype)
+            first = part.offset - block.offset
+            own = np.asarray(z[first : first + part.n], dtype=self.config.dtype)
+            outputs = forward(*decoder, self.config.activation, own)
+            value, of_output, _ = self._likelihood(state, x, outputs[-1], observed)
+            values.append(value)
+            if gradient:
+                gradients.append(
+                    backward(decoder[0], self.config.activation, own, outputs, of_output)[2]
+                )
+        return np.concatenate(values), np.concatenate(gradients) if gradient else None
+
+    def noise(self, seed: int, iteration: int, rows: NDArray[np.uint64]) -> Array:
+        """Return standard normals of rows, by numbers that are their own, (n, n_components)."""
+        return noise(seed, iteration, rows, self.config.n_components)
+
+
+def _encoder_input(config: VaeConfig, x: Array) -> Array:
+    """Return what the encoder sees of rows: of counts log(1 + x), which tames large ones."""
+    return np.log1p(x) if config.likelihood == "poisson" else x
 
 
 def _layers(state: NetworkState, part: str) -> tuple[list[Array], list[Array]]:
