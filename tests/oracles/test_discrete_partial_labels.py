@@ -1,4 +1,7 @@
-"""Known labels and frozen parameters of the discrete mixtures, by enumeration and closed forms."""
+"""What is known beforehand in discrete mixtures, by enumeration and closed forms.
+
+Labels of rows, first responsibilities, frozen parameters.
+"""
 
 from dataclasses import replace
 from itertools import product
@@ -8,9 +11,11 @@ import numpy as np
 import pytest
 import scipy.sparse
 from scipy.special import logsumexp
+from sklearn.base import clone
 
 from vemfast import BernoulliMixture, CategoricalMixture, PoissonMixture
 from vemfast.models.base import Step
+from vemfast.models.discrete_config import Start
 from vemfast.models.discrete_mixture import DiscreteMixture as Model
 from vemfast.models.discrete_starts import as_points, first_table
 from vemfast.reference import DiscreteMixture as Twin
@@ -213,6 +218,94 @@ def test_frozen_fits(family, schedule, accelerate):
         trace = np.array(fit.lower_bounds_)
         assert (np.diff(trace) >= -1e-9 * np.maximum(np.abs(trace[1:]), 150)).all()
         assert trace[-1] > trace[0]
+
+
+# ---- first responsibilities ----------------------------------------------------------------------
+
+
+@families
+@pytest.mark.parametrize("rung", ["em", "mean-field", "hard-em", "gibbs"])
+@pytest.mark.parametrize("missing", [False, True])
+def test_given_responsibilities_make_the_first_estimates(family, rung, missing):
+    rng = np.random.default_rng(1)
+    rows, bayes = discrete.rows_of(family, n=400), rung in ("mean-field", "gibbs")
+    r, labels = rng.dirichlet([0.5, 0.5, 0.5], 400), np.full(400, -1, dtype=np.int32)
+    labels[:40] = 2
+    config = discrete.config_of(
+        family, weight_type="dirichlet" if bayes else "flat", proper=bayes, marginalize=missing
+    )
+    rule = {"mean-field": "posterior", "gibbs": "sampled"}.get(rung, "point")
+    step = Step("exact", rule, seed=3, n_jobs=2)
+    forms = [False] if family == "categorical" or missing else [False, True]
+    for sparse in forms:
+        block = discrete.block_of(
+            family,
+            discrete.with_missing(rows) if missing else rows,
+            rng.uniform(0.5, 2, 400),
+            sparse=sparse,
+        ).with_labels(labels)
+        first = Model(config, Start(responsibilities=r)).init(block.cut(3), step)
+        known = np.where(labels[:, None] < 0, r, np.eye(3)[2])
+        expected = Twin(config).from_responsibilities(block, known, step)
+        np.testing.assert_allclose(first.buffer, expected.buffer, rtol=1e-9, atol=1e-12)
+
+
+@families
+@pytest.mark.parametrize("schedule", ["batch", "memoized"])
+def test_given_responsibilities_go_with_their_rows_and_components(family, schedule, monkeypatch):
+    monkeypatch.setattr("vemfast.streams._PART_BYTES", 1 << 10)
+    rows = discrete.rows_of(family, n=900)
+    r = np.random.default_rng(1).dirichlet([0.5, 0.5, 0.5], 900)
+    estimator = ESTIMATORS[family](3, schedule=schedule, max_iter=3, tol=0.0, random_state=0)
+    one, other = (
+        clone(estimator).set_params(resp_init=r[:, order]).fit(rows)
+        for order in ([0, 1, 2], [2, 0, 1])
+    )
+    np.testing.assert_allclose(shown(other), shown(one)[[2, 0, 1]], rtol=1e-9, atol=1e-14)
+    assert not np.allclose(shown(one), shown(clone(estimator).fit(rows)))
+    chunked = clone(estimator).set_params(resp_init=r).fit(np.array_split(rows, 4))
+    assert shown(chunked).tobytes() == shown(one).tobytes()
+    given = clone(estimator).set_params(**clone(one).common_start(rows))
+    assert given.resp_init is None
+    np.testing.assert_allclose(shown(given.fit(rows)), shown(one), rtol=1e-9, atol=1e-12)
+
+
+@families
+def test_given_responsibilities_beside_a_given_start(family):
+    """A given field takes the place of what the responsibilities say."""
+    rows = discrete.rows_of(family)
+    r = np.random.default_rng(1).dirichlet([0.5, 0.5, 0.5], 150)
+    start = discrete.block_of(family, rows)
+    config = discrete.config_of(family)
+    of_r = Twin(config).from_responsibilities(start, r, Step())
+    weights = np.array([0.5, 0.2, 0.3])
+    first = Model(config, Start(weights=weights, responsibilities=r)).init([start], Step())
+    np.testing.assert_array_equal(first["weights"], weights)
+    np.testing.assert_allclose(first[config.table_name], of_r[config.table_name], rtol=1e-10)
+    table = Model(config).init([start], Step(seed=1))[config.table_name]
+    first = Model(config, Start(table=table, responsibilities=r)).init([start], Step())
+    np.testing.assert_array_equal(first[config.table_name], table)
+    np.testing.assert_allclose(first["weights"], of_r["weights"], rtol=1e-10)
+
+
+@families
+def test_bad_responsibilities_change_nothing(family):
+    rows, even = discrete.rows_of(family), np.full((150, 3), 1 / 3)
+    fit = ESTIMATORS[family](3, random_state=0).fit(rows)
+    before, name = fit.weights_, f"{fit._shown}init"
+    for value, message in (
+        (even[:-1], r"resp_init must have the shape \(150, 3\); got \(149, 3\)"),
+        (even * 1.01, "must sum to 1; row 0 sums to 1.01"),
+        (even - 0.5, "finite and >= 0; row 0, component 0"),
+        (even * np.nan, "finite and >= 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fit.set_params(resp_init=value).fit(rows)
+        assert fit.weights_ is before
+    whole = {"weights_init": fit.weights_, name: getattr(fit, fit._shown)}
+    with pytest.raises(ValueError, match=f"no effect where weights_init and {name} give the whole"):
+        fit.set_params(resp_init=even, **whole).fit(rows)
+    assert fit.weights_ is before
 
 
 @families

@@ -74,6 +74,10 @@ class BernoulliMixture(DiscreteMixtureEstimator):
         as their responsibilities.
     weights_init : array-like of shape (n_components,), default=None
     probabilities_init : array-like of shape (n_components, n_features), default=None
+    resp_init : array-like of shape (n_samples, n_components), default=None
+        First responsibilities, in the place of `init_params`: each row sums to 1. The first
+        estimates are those that they give: where none of a component's rows has something, its
+        probability is 0 and "em" keeps it, unless a prior says otherwise.
     freeze : tuple or list of {"weights", "probabilities"}, default=None
         What is to stay at the value that `weights_init`, `probabilities_init` or a warm start
         gives; the rest is the exact maximum given that. For "em", "variational-em" and "hard-em".
@@ -184,6 +188,7 @@ class BernoulliMixture(DiscreteMixtureEstimator):
         missing: str = "error",
         weights_init: ArrayLike | None = None,
         probabilities_init: Any = None,
+        resp_init: ArrayLike | None = None,
         freeze: Sequence[str] | None = None,
         equal_weights: bool = False,
         weight_concentration_prior_type: str = "dirichlet",
@@ -218,6 +223,7 @@ class BernoulliMixture(DiscreteMixtureEstimator):
         self.missing = missing
         self.weights_init = weights_init
         self.probabilities_init = probabilities_init
+        self.resp_init = resp_init
         self.freeze = freeze
         self.equal_weights = equal_weights
         self.weight_concentration_prior_type = weight_concentration_prior_type

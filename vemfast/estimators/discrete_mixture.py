@@ -57,7 +57,6 @@ class DiscreteMixtureEstimator(MissingValues):
         **MixtureEstimator._parameter_constraints,
         "init_params": [StrOptions(set(_STARTS))],
         "missing": [StrOptions({"error", "marginalize"})],
-        "freeze": [tuple, list, None],
     }
 
     def __sklearn_tags__(self) -> Any:
@@ -216,6 +215,7 @@ class DiscreteMixtureEstimator(MissingValues):
             given_weights(self.weights_init, config.n_components, config.prior.weight_type),
             table,
         )
+        start = self._beginning(start, block.n, f"weights_init and {name}_init")
         step = Step(local_rule, parameter_rule, 0, 0, self._threads())
         return Model(config, start), block, columns, step
 

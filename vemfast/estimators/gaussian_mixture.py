@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,7 +21,6 @@ from vemfast.inference.methods import lookup
 from vemfast.inference.monitor import FitResult
 from vemfast.models import gaussian_points as points
 from vemfast.models.base import Step
-from vemfast.models.clamping import check_responsibilities
 from vemfast.models.gaussian_config import COVARIANCE_TYPES, GaussianConfig, Start
 from vemfast.models.gaussian_mixture import GaussianMixture as Model
 from vemfast.models.gaussian_setup import Hyperparameters, configure, scan
@@ -215,8 +214,6 @@ class GaussianMixture(Conditioning, MissingFeatures):
         "merge_components": ["boolean"],
         "init_params": [StrOptions(set(_STARTS))],
         "means_init": ["array-like", None],
-        "resp_init": ["array-like", None],
-        "freeze": [tuple, list, None],
         "precisions_init": ["array-like", Interval(Real, 0, None, closed="neither"), None],
         "mean_precision_prior": [Interval(Real, 0, None, closed="neither"), None],
         "mean_prior": ["array-like", None],
@@ -387,14 +384,10 @@ class GaussianMixture(Conditioning, MissingFeatures):
             points.check_weights(self.weights_init, config),
             points.check_means(self.means_init, config),
             points.check_precisions(self.precisions_init, config),
-            check_responsibilities(self.resp_init, n, config.n_components),
         )
-        if start.is_complete and self.resp_init is not None:
-            raise ValueError(
-                "resp_init has no effect where weights_init, means_init and precisions_init give "
-                "the whole start; leave one of them out"
-            )
-        return start
+        return cast(
+            Start, self._beginning(start, n, "weights_init, means_init and precisions_init")
+        )
 
     def _warm(self, model: Model) -> Params | None:
         config = model.config

@@ -7,6 +7,7 @@ data, and how the model's parameters and the fitted attributes turn into each ot
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -23,6 +24,7 @@ from vemfast.inference.methods import METHODS, SCHEDULES
 from vemfast.inference.monitor import FitResult
 from vemfast.inference.restarts import seeds
 from vemfast.models.base import Step
+from vemfast.models.clamping import check_responsibilities
 
 __all__ = ["WEIGHT_PRIORS", "MixtureEstimator"]
 
@@ -53,6 +55,8 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
         "accelerate": ["boolean"],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "weights_init": ["array-like", None],
+        "resp_init": ["array-like", None],
+        "freeze": [tuple, list, None],
         "equal_weights": ["boolean"],
         "weight_concentration_prior_type": [StrOptions(set(WEIGHT_PRIORS))],
         "weight_concentration_prior": [Interval(Real, 0, None, closed="neither"), None],
@@ -219,7 +223,23 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
         model, block, _, step = self._model(X, sample_weight)
         seed = seeds(self.random_state, 1)[0]
         start = model.init([block], Step("exact", "point", seed, 0, step.n_jobs))
-        return self._start_parameters(model, start)
+        parameters = self._start_parameters(model, start)
+        return parameters if self.resp_init is None else {**parameters, "resp_init": None}
+
+    def _beginning(self, start: Any, n: int, parameters: str) -> Any:
+        """Return the start with the responsibilities of `resp_init`.
+
+        `parameters` are those that give a whole start, for the message.
+        """
+        if self.resp_init is None:
+            return start
+        if start.is_complete:
+            raise ValueError(
+                f"resp_init has no effect where {parameters} give the whole start; leave one of "
+                "them out"
+            )
+        given = check_responsibilities(self.resp_init, n, int(self.n_components))
+        return replace(start, responsibilities=given)
 
     def _frozen(self, sources: Mapping[str, str]) -> tuple[str, ...]:
         """Return the fields of the point that `freeze` names.

@@ -69,6 +69,10 @@ class PoissonMixture(DiscreteMixtureEstimator):
         as their responsibilities.
     weights_init : array-like of shape (n_components,), default=None
     rates_init : array-like of shape (n_components, n_features), default=None
+    resp_init : array-like of shape (n_samples, n_components), default=None
+        First responsibilities, in the place of `init_params`: each row sums to 1. The first
+        estimates are those that they give: where none of a component's rows has something, its
+        rate is 0 and "em" keeps it, unless a prior says otherwise.
     freeze : tuple or list of {"weights", "rates"}, default=None
         What is to stay at the value that `weights_init`, `rates_init` or a warm start
         gives; the rest is the exact maximum given that. For "em", "variational-em" and "hard-em".
@@ -179,6 +183,7 @@ class PoissonMixture(DiscreteMixtureEstimator):
         missing: str = "error",
         weights_init: ArrayLike | None = None,
         rates_init: Any = None,
+        resp_init: ArrayLike | None = None,
         freeze: Sequence[str] | None = None,
         equal_weights: bool = False,
         weight_concentration_prior_type: str = "dirichlet",
@@ -212,6 +217,7 @@ class PoissonMixture(DiscreteMixtureEstimator):
         self.missing = missing
         self.weights_init = weights_init
         self.rates_init = rates_init
+        self.resp_init = resp_init
         self.freeze = freeze
         self.equal_weights = equal_weights
         self.weight_concentration_prior_type = weight_concentration_prior_type

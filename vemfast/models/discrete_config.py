@@ -201,11 +201,18 @@ class Start:
     weights : ndarray of shape (n_components,), default=None
     table : ndarray of shape (n_indexed, n_components), default=None
         Probabilities or rates.
+    responsibilities : ndarray of shape (n, n_components), default=None
+        Of all rows, in the place of `init_params`.
     """
 
     init_params: str = "kmeans"
     weights: Array | None = None
     table: Array | None = None
+    responsibilities: Array | None = None
+
+    def gives(self, name: str) -> bool:
+        """Whether a field of the point is given."""
+        return (self.weights if name == "weights" else self.table) is not None
 
     @property
     def gives_anything(self) -> bool:

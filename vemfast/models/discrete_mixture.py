@@ -8,7 +8,6 @@ keeps the configuration, and chooses starts. Its plain NumPy twin is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,18 +16,20 @@ from numpy.typing import NDArray
 from vemfast import _core
 from vemfast.data import IndexedBlock, SparseRows
 from vemfast.models import discrete_vector
-from vemfast.models.base import Model, Step
-from vemfast.models.clamping import held, refuse_impossible
+from vemfast.models.base import Step
 from vemfast.models.discrete_config import DiscreteConfig, Start
 from vemfast.models.discrete_starts import as_points, first_table
+from vemfast.models.native_mixture import NativeMixture
 from vemfast.models.poisson_predictive import PoissonPredictive
 from vemfast.stats import Params, Stats
-from vemfast.streams import StreamBlock, sum_parts
+from vemfast.streams import StreamBlock
 
 __all__ = ["DiscreteMixture"]
 
+Array = NDArray[np.float64]
 
-class DiscreteMixture(Model):
+
+class DiscreteMixture(NativeMixture[_core.IndexedTable]):
     """Mixture of Bernoulli, Poisson or categorical components on every rung of the ladder.
 
     Parameters
@@ -39,67 +40,25 @@ class DiscreteMixture(Model):
         How `init` finds its first parameters.
     """
 
-    threads_within = True
-    takes_labels = True
-    local_rules = MappingProxyType(
-        {
-            "gibbs": "sampled",
-            "mean-field": "exact",
-            "em": "exact",
-            "variational-em": "exact",  # one label a row: the factorised posterior is the exact one
-            "hard-em": "hard",
-        }
-    )
+    config: DiscreteConfig
+    start: Start
+    _native: _core.DiscreteMixture
 
     def __init__(self, config: DiscreteConfig, start: Start | None = None) -> None:
-        self.config = config
-        self.start = Start() if start is None else start
-        self.layout = config.stats_layout()
+        super().__init__(config, Start() if start is None else start, _native(config))
         self.unavailable = config.prior.unavailable(config.family)
-        self._layouts = {kind: config.params_layout(kind) for kind in ("point", "posterior")}
-        self._core = _native(config)
+        self.locations = config.table_name
 
     def __reduce__(self) -> tuple[Any, ...]:
         return DiscreteMixture, (self.config, self.start)
 
     # ---- the contract ----------------------------------------------------------------------
 
-    def prepare(self, params: Params) -> _core.IndexedTable:
-        """Return the score table of a point, or the expected one of a posterior."""
-        return self._core.prepare(params.kind, params.buffer)
-
-    def e_step(self, prepared: _core.IndexedTable, block: IndexedBlock, step: Step) -> Stats:
-        """Return the statistics of one block of rows."""
-        return self._native_e_step(prepared, block, step.local_rule, step)
-
     def leaf_rows(self, dtype: Any) -> int:
         """Return the rows of one leaf of the native sum."""
         config = self.config
         is_float = np.dtype(dtype) == np.float32
         return _core.indexed_block_rows(config.n_indexed, config.n_components, is_float)
-
-    def update(self, params: Params | None, stats: Stats, step: Step) -> Params:
-        """Return the mode, posterior or draw given the statistics."""
-        rule = step.parameter_rule
-        kind = "posterior" if rule == "posterior" else "point"
-        buffer = self._core.update(
-            rule,
-            "point" if params is None else params.kind,
-            None if params is None else params.buffer,
-            stats.buffer,
-            step.seed,
-            step.iteration,
-        )
-        updated = Params(self._layouts[kind], kind, buffer)
-        return updated if params is None else held(updated, params, self.config.freeze)
-
-    def global_term(self, params: Params) -> float:
-        """Return the log prior of a point or -KL(q || prior) of a posterior, nats."""
-        return self._core.global_term(params.kind, params.buffer)
-
-    def expected_log_joint(self, params: Params, stats: Stats) -> float:
-        """Return the inner product of statistics and natural parameters, nats."""
-        return self._core.expected_log_joint(params.kind, params.buffer, stats.buffer)
 
     def init(self, blocks: Sequence[IndexedBlock | StreamBlock], step: Step) -> Params:
         """Return first parameters as `start` says.
@@ -109,11 +68,14 @@ class DiscreteMixture(Model):
         EM that starts with a probability of zero keeps it.
         """
         start = self.start
-        for name in self.config.freeze:
-            if (start.weights if name == "weights" else start.table) is None:
-                raise ValueError(f"{name} cannot be frozen: the start does not give them")
-        if start.table is None and start.init_params == "random":
-            stats = self._random_statistics(blocks, step)
+        self._refuse_freeze_without_start()
+        given = start.responsibilities is not None
+        if given or (start.table is None and start.init_params == "random"):
+            stats = (
+                self._given_statistics(blocks, step.n_jobs)
+                if given
+                else self._statistics(self._any_table(), blocks, "random", step)
+            )
             if not start.gives_anything:
                 return self.update(None, stats, step)
             first = self.update(None, stats, Step("exact", "point", step.seed, 0, step.n_jobs))
@@ -129,53 +91,11 @@ class DiscreteMixture(Model):
             self._refuse_impossible(first, blocks, step)
         return self.adopt(first, blocks, step)
 
-    def adopt(
-        self, params: Params, blocks: Sequence[IndexedBlock | StreamBlock], step: Step
-    ) -> Params:
-        """Return `params` as the parameter rule wants them, by one E-step where it must."""
-        kind = "posterior" if step.parameter_rule == "posterior" else "point"
-        refuse_impossible(params, blocks)
-        if params.kind == kind:
-            return params
-        table = self.prepare(params)
-        stats = [self._statistics(table, block, "exact", step) for block in blocks]
-        return self.update(params, sum(stats[1:], stats[0]), step)
-
-    def propose(
-        self, params: Params, stats: Stats, blocks: Sequence[IndexedBlock | StreamBlock], step: Step
-    ) -> Params | None:
-        """Re-seed components without rows at the rows that the mixture explains worst.
-
-        Halfway between such a row and the mean of the others.
-        """
-        if params.kind != "point" or step.local_rule == "sampled":
-            return None
-        counts = stats["counts"]  # not the weights: a prior, or equal weights, keep those above 0
-        if min(counts.tolist()) > 0:  # asked every iteration, and quicker than NumPy's on few
-            return None
-        empty, freeze = np.flatnonzero(counts <= 0), self.config.freeze
-        name = self.config.table_name
-        if name in freeze or ("weights" in freeze and params["weights"].min() <= 0):
-            return None
-        proposal = params.copy()
-        filled = np.flatnonzero(counts > 0)
-        mean = params[name][:, filled] @ (counts[filled] / counts[filled].sum())
-        worst = self._worst_rows(self.prepare(params), blocks, empty.size, step.n_jobs)
-        if not len(worst):
-            return None
-        worst = np.where(np.isnan(worst), mean, worst)
-        proposal[name][:, empty] = 0.5 * (worst + mean).T
-        weights = proposal["weights"]
-        if weights.min() <= 0:
-            weights[empty] = 1.0 / sum(block.total_weight for block in blocks)
-            weights /= weights.sum()
-        return proposal
-
-    def to_vector(self, params: Params) -> NDArray[np.float64]:
+    def to_vector(self, params: Params) -> Array:
         """Return a point as a vector without constraints."""
         return discrete_vector.to_vector(self.config, params)
 
-    def from_vector(self, vector: NDArray[np.float64], like: Params) -> Params | None:
+    def from_vector(self, vector: Array, like: Params) -> Params | None:
         """Return the point that a vector says."""
         return discrete_vector.from_vector(self.config, vector, like)
 
@@ -183,15 +103,7 @@ class DiscreteMixture(Model):
         """Return warnings of empty components."""
         if params.kind != "point":
             return []
-        counts = stats["counts"]
-        if counts.min() > 0:
-            return []
-        what = self.config.table_name
-        return [
-            f"component {k} is empty: it has no rows, so its {what} mean nothing "
-            f"(its weight is {params['weights'][k]:.3g}); use fewer components or another start"
-            for k in np.flatnonzero(counts <= 0)
-        ]
+        return self._of_empty(params, stats, self.locations)
 
     # ---- after the fit ---------------------------------------------------------------------
 
@@ -216,12 +128,6 @@ class DiscreteMixture(Model):
             point["probabilities"] = q[0] / np.repeat(sums, self.config.n_categories, axis=0)
         return self.prepare(point)
 
-    def mean_weights(self, params: Params) -> NDArray[np.float64]:
-        """Return the expected weights of a posterior, or the weights of a point."""
-        if params.kind == "point":
-            return np.array(params["weights"])
-        return self._core.mean_weights(params.buffer)
-
     def assign(
         self,
         table: _core.IndexedTable | PoissonPredictive,
@@ -244,15 +150,6 @@ class DiscreteMixture(Model):
 
     # ---- passes over the rows --------------------------------------------------------------
 
-    def _statistics(
-        self, table: _core.IndexedTable, block: IndexedBlock | StreamBlock, rule: str, step: Step
-    ) -> Stats:
-        return sum_parts(
-            lambda part: self._native_e_step(table, part, rule, step),
-            block,
-            self.leaf_rows(block.dtype),
-        )
-
     def _native_e_step(
         self, table: _core.IndexedTable, block: IndexedBlock, rule: str, step: Step
     ) -> Stats:
@@ -271,14 +168,27 @@ class DiscreteMixture(Model):
         )
         return Stats(self.layout, buffer)
 
-    def _random_statistics(self, blocks: Sequence[IndexedBlock | StreamBlock], step: Step) -> Stats:
-        anything = Params(self._layouts["point"], "point")
-        anything["weights"] = anything[self.config.table_name] = 1.0
-        table = self.prepare(anything)  # the rule does not look at it
-        stats = [self._statistics(table, block, "random", step) for block in blocks]
-        return sum(stats[1:], stats[0])
+    def _given_step(
+        self, table: _core.IndexedTable, block: IndexedBlock, responsibilities: Array, n_jobs: int
+    ) -> Stats:
+        buffer = _core.indexed_given_step(
+            table,
+            _data(block),
+            block.dtype == np.float32,
+            block.weights,
+            self._base(block, n_jobs),
+            block.labels,
+            responsibilities,
+            n_jobs,
+        )
+        return Stats(self.layout, buffer)
 
-    def _base(self, block: IndexedBlock, n_jobs: int) -> NDArray[np.float64] | None:
+    def _any_table(self) -> _core.IndexedTable:
+        anything = Params(self._layouts["point"], "point")
+        anything["weights"] = anything[self.locations] = 1.0
+        return self.prepare(anything)
+
+    def _base(self, block: IndexedBlock, n_jobs: int) -> Array | None:
         """Return the log base measure of each row; it is kept with the block."""
         if self.config.family != "poisson":
             return None
@@ -303,32 +213,20 @@ class DiscreteMixture(Model):
                         "zero for it in every component; use a small positive number"
                     )
 
-    def _worst_rows(
-        self,
-        table: _core.IndexedTable,
-        blocks: Sequence[IndexedBlock | StreamBlock],
-        count: int,
-        n_jobs: int,
-    ) -> NDArray[np.float64]:
-        """Return as points the `count` rows of the lowest log density.
+    def _log_density(self, table: _core.IndexedTable, block: IndexedBlock, n_jobs: int) -> Array:
+        return self.assign(table, block, "log_density", n_jobs)
 
-        Rows of weight 0 and of known label are left out; empty where there are no others.
-        """
-        candidates: list[tuple[float, NDArray[np.float64]]] = []
-        for block in blocks:
-            for part in block.parts():
-                density = self.assign(table, part, "log_density", n_jobs)
-                if part.weights is not None:
-                    density[part.weights <= 0] = np.inf
-                if part.labels is not None:
-                    density[part.labels >= 0] = np.inf
-                lowest = np.argsort(density, kind="stable")[:count]
-                points = as_points(self.config, part.take(lowest))
-                candidates += zip(density[lowest].tolist(), points, strict=True)
-        candidates = sorted(candidates, key=lambda candidate: candidate[0])[:count]
-        candidates = [candidate for candidate in candidates if candidate[0] < np.inf]
-        candidates += candidates[-1:] * (count - len(candidates))
-        return np.array([point for _, point in candidates])
+    def _points(self, block: IndexedBlock) -> Array:
+        return as_points(self.config, block)
+
+    def _place(
+        self, proposal: Params, empty: NDArray[np.intp], counts: Array, points: Array
+    ) -> None:
+        """Put empty components halfway between points and the mean of the others."""
+        table = proposal[self.locations]
+        filled = np.flatnonzero(counts > 0)
+        mean = table[:, filled] @ (counts[filled] / counts[filled].sum())
+        table[:, empty] = 0.5 * (np.where(np.isnan(points), mean, points) + mean).T
 
 
 def _data(block: IndexedBlock) -> Any:

@@ -7,24 +7,21 @@ group gives a component, smoothed by one row at the mean of all.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vemfast import _core
 from vemfast.data import IndexedBlock, SparseRows
-from vemfast.models.clamping import labels_of, with_known
 from vemfast.models.discrete_config import DiscreteConfig
+from vemfast.models.start_rows import START_ROWS, drawn_rows, some_rows
 from vemfast.streams import StreamBlock
 
 __all__ = ["as_points", "first_table"]
 
 Array = NDArray[np.float64]
 
-# Rows on which k-means looks for centres, and numbers that they may hold: the fit itself then sees
-# them all.
-_START_ROWS, _START_NUMBERS = 20_000, 1 << 23
+_START_NUMBERS = 1 << 23  # that the rows on which k-means looks for centres may hold
 
 
 def first_table(
@@ -47,8 +44,10 @@ def first_table(
     seed : int
     """
     K = config.n_components
-    limit = int(np.clip(_START_NUMBERS // config.n_indexed, 8 * K, _START_ROWS))
-    rows, weights, labels = _some_rows(config, blocks, limit, seed)
+    limit = int(np.clip(_START_NUMBERS // config.n_indexed, 8 * K, START_ROWS))
+    rows, weights, labels = some_rows(
+        blocks, limit, seed, K, lambda block: as_points(config, block)
+    )
     missing = np.isnan(rows)
     rows[missing] = 0.0
     # One row more, so that what no row here has is not impossible.
@@ -57,17 +56,7 @@ def first_table(
     rows = np.where(missing, mean, rows)
     if init_params == "random_from_data":
         weighted = any(block.weights is not None for block in blocks)
-        chosen = _generator(seed, 1).choice(
-            len(rows),
-            K,
-            replace=len(rows) < K,
-            p=weights / weights.sum() if weighted else None,
-        )
-        drawn = rows[chosen]
-        if labels is not None:  # a known row is a better guess at its own component
-            for k in np.unique(labels[labels >= 0]):
-                own = labels == k
-                drawn[k] = np.average(rows[own], axis=0, weights=weights[own])
+        drawn = drawn_rows(rows, weights if weighted else None, labels, K, seed)
         return np.ascontiguousarray(0.5 * (drawn + mean).T)
     # The variance of a count grows with its mean, that of its square root hardly does.
     points = np.sqrt(rows) if config.family == "poisson" else rows
@@ -86,41 +75,6 @@ def _column_sizes(config: DiscreteConfig) -> Array:
     """Return, for each code, the number of codes of its column."""
     sizes = config.n_categories
     return np.repeat(sizes, sizes).astype(np.float64)
-
-
-def _generator(seed: int, stream: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=np.array([seed, stream], dtype=np.uint64)))
-
-
-def _some_rows(
-    config: DiscreteConfig, blocks: Sequence[IndexedBlock | StreamBlock], limit: int, seed: int
-) -> tuple[Array, Array, NDArray[np.int32] | None]:
-    """Return some rows of positive weight as points, their weights and labels.
-
-    About `limit` rows: one at random of each stretch of rows, and of the rows of each known label
-    at least that share of them.
-    """
-    present = [None if b.weights is None else np.flatnonzero(b.weights) for b in blocks]
-    sizes = [b.n if p is None else p.size for b, p in zip(blocks, present, strict=True)]
-    total = sum(sizes)
-    chosen = np.arange(min(total, limit))
-    if total > limit:
-        edges = np.arange(limit + 1) * total // limit
-        within = _generator(seed, 0).random(limit) * np.diff(edges)
-        chosen = edges[:-1] + within.astype(np.int64)
-    labels = labels_of(blocks, present)
-    if labels is not None and total > limit:
-        chosen = with_known(chosen, labels, limit, config.n_components)
-    rows, weights = [], []
-    for block, of, (first, last) in zip(
-        blocks, present, pairwise(np.cumsum([0, *sizes])), strict=True
-    ):
-        part = chosen[(chosen >= first) & (chosen < last)] - first
-        taken = block.take(part if of is None else of[part])
-        rows.append(as_points(config, taken))
-        weights.append(np.ones(part.size) if taken.weights is None else taken.weights)
-    found = None if labels is None else labels[chosen]
-    return np.concatenate(rows), np.concatenate(weights), found
 
 
 def as_points(config: DiscreteConfig, block: IndexedBlock) -> Array:

@@ -165,6 +165,9 @@ def _params_layout(K: int, D: int, covariance_type: str, kind: str, sticks: bool
     )
 
 
+_FIELDS = ("weights", "means", "covariances")
+
+
 @dataclass(frozen=True, eq=False)
 class Start:
     """Where a fit begins.
@@ -188,19 +191,19 @@ class Start:
     covariances: Array | None = None
     responsibilities: Array | None = None
 
-    @property
-    def _given(self) -> tuple[bool, ...]:
-        return tuple(field is not None for field in (self.weights, self.means, self.covariances))
+    def gives(self, name: str) -> bool:
+        """Whether a field of the point is given."""
+        return getattr(self, name) is not None
 
     @property
     def gives_anything(self) -> bool:
         """Whether some parameters are given."""
-        return any(self._given)
+        return any(map(self.gives, _FIELDS))
 
     @property
     def is_complete(self) -> bool:
         """Whether all parameters are given, so that no pass over the data is needed."""
-        return all(self._given)
+        return all(map(self.gives, _FIELDS))
 
     def fill(self, params: Params | None, config: GaussianConfig) -> Params:
         """Return `params`, a point, with what is given put in its place."""

@@ -8,8 +8,6 @@ keeps the configuration, and chooses starts. Its plain NumPy twin is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,24 +16,18 @@ from numpy.typing import NDArray
 from vemfast import _core
 from vemfast.data import RowBlock
 from vemfast.models import gaussian_vector
-from vemfast.models.base import Model, Step
-from vemfast.models.clamping import held, labels_of, refuse_impossible, with_known
+from vemfast.models.base import Step
 from vemfast.models.gaussian_config import Array, GaussianConfig, Start
 from vemfast.models.gaussian_merges import has_small, merged
+from vemfast.models.native_mixture import NativeMixture
+from vemfast.models.start_rows import START_ROWS, drawn_rows, some_rows
 from vemfast.stats import Params, Stats
-from vemfast.streams import StreamBlock, sum_parts
+from vemfast.streams import StreamBlock
 
 __all__ = ["GaussianMixture"]
 
-# Rows on which k-means looks for centres. More rows would not find better ones for the price: the
-# fit itself then sees them all.
-_START_ROWS = 20_000
 
-# Iteration, first row and stream of the uniforms that choose them: csrc/models/starts.cpp.
-_ROW_DRAWS = (1, 0, 2)
-
-
-class GaussianMixture(Model):
+class GaussianMixture(NativeMixture[_core.ScoreTable]):
     """Mixture of Gaussians on every rung of the ladder.
 
     Parameters
@@ -48,70 +40,28 @@ class GaussianMixture(Model):
         Whether a posterior's components of a handful of rows may be merged into others.
     """
 
-    threads_within = True
-    takes_labels = True
-    local_rules = MappingProxyType(
-        {
-            "gibbs": "sampled",
-            "mean-field": "exact",
-            "em": "exact",
-            "variational-em": "exact",  # one label a row: the factorised posterior is the exact one
-            "hard-em": "hard",
-        }
-    )
+    config: GaussianConfig
+    start: Start
+    _native: _core.GaussianMixture
+    locations = "means"
 
     def __init__(
         self, config: GaussianConfig, start: Start | None = None, merges: bool = False
     ) -> None:
-        self.config = config
+        super().__init__(config, Start() if start is None else start, _native(config))
         self.merges = merges
-        self.start = Start() if start is None else start
-        self.layout = config.stats_layout()
         self.unavailable = config.prior.unavailable()
-        self._layouts = {kind: config.params_layout(kind) for kind in ("point", "posterior")}
-        self._core = _native(config)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return GaussianMixture, (self.config, self.start, self.merges)
 
     # ---- the contract ----------------------------------------------------------------------
 
-    def prepare(self, params: Params) -> _core.ScoreTable:
-        """Return the score table of a point, or the expected one of a posterior."""
-        return self._core.prepare(params.kind, params.buffer)
-
-    def e_step(self, prepared: _core.ScoreTable, block: RowBlock, step: Step) -> Stats:
-        """Return the statistics of one block of rows."""
-        return self._native_e_step(prepared, block, step.local_rule, step)
-
     def leaf_rows(self, dtype: Any) -> int:
         """Return the rows of one leaf of the native sum."""
         config = self.config
         is_float = np.dtype(dtype) == np.float32
         return _core.mixture_block_rows(config.n_features, config.n_components, is_float)
-
-    def update(self, params: Params | None, stats: Stats, step: Step) -> Params:
-        """Return the mode, posterior or draw given the statistics."""
-        rule = step.parameter_rule
-        kind = "posterior" if rule == "posterior" else "point"
-        buffer = self._core.update(
-            rule,
-            "point" if params is None else params.kind,
-            None if params is None else params.buffer,
-            stats.buffer,
-            step.seed,
-            step.iteration,
-        )
-        updated = Params(self._layouts[kind], kind, buffer)
-        return updated if params is None else held(updated, params, self.config.freeze)
-
-    def global_term(self, params: Params) -> float:
-        """Return the log prior of a point or -KL(q || prior) of a posterior, nats."""
-        return self._core.global_term(params.kind, params.buffer)
-
-    def expected_log_joint(self, params: Params, stats: Stats) -> float:
-        """Return the inner product of statistics and natural parameters, nats."""
-        return self._core.expected_log_joint(params.kind, params.buffer, stats.buffer)
 
     def iterate(
         self,
@@ -133,7 +83,7 @@ class GaussianMixture(Model):
             and has_small(stats["counts"], self.config.n_features)
         ):
             return None  # there may be something to propose
-        found = self._core.iterate(
+        found = self._native.iterate(
             params.kind,
             params.buffer,
             None if stats is None else stats.buffer,
@@ -156,9 +106,7 @@ class GaussianMixture(Model):
 
     def init(self, blocks: Sequence[RowBlock | StreamBlock], step: Step) -> Params:
         """Return first parameters as `start` says."""
-        for name in self.config.freeze:
-            if getattr(self.start, name) is None:
-                raise ValueError(f"{name} cannot be frozen: the start does not give them")
+        self._refuse_freeze_without_start()
         if self.start.is_complete:
             return self.adopt(self.start.fill(None, self.config), blocks, step)
         point = Step("hard", "point", step.seed, 0, step.n_jobs)
@@ -166,16 +114,6 @@ class GaussianMixture(Model):
             return self.update(None, self._start_statistics(blocks, step), step)
         first = self.update(None, self._start_statistics(blocks, step), point)
         return self.adopt(self.start.fill(first, self.config), blocks, step)
-
-    def adopt(self, params: Params, blocks: Sequence[RowBlock | StreamBlock], step: Step) -> Params:
-        """Return `params` as the parameter rule wants them, by one E-step where it must."""
-        kind = "posterior" if step.parameter_rule == "posterior" else "point"
-        refuse_impossible(params, blocks)
-        if params.kind == kind:
-            return params
-        table = self.prepare(params)
-        stats = [self._statistics(table, block, "exact", step) for block in blocks]
-        return self.update(params, sum(stats[1:], stats[0]), step)
 
     def propose(
         self, params: Params, stats: Stats, blocks: Sequence[RowBlock | StreamBlock], step: Step
@@ -187,30 +125,7 @@ class GaussianMixture(Model):
         if params.kind == "posterior":
             few = self.merges and has_small(stats["counts"], self.config.n_features)
             return merged(self, params, stats, step) if few else None
-        if step.local_rule == "sampled":
-            return None
-        counts = stats["counts"]  # not the weights: a prior, or equal weights, keep those above 0
-        if min(counts.tolist()) > 0:  # asked every iteration, and quicker than NumPy's on few
-            return None
-        empty, freeze = np.flatnonzero(counts <= 0), self.config.freeze
-        if "means" in freeze or ("weights" in freeze and params["weights"].min() <= 0):
-            return None
-        table = self.prepare(params)
-        worst = _worst_rows(self, table, blocks, empty.size, step.n_jobs)
-        if not len(worst):
-            return None
-        proposal = params.copy()
-        proposal["means"][empty] = np.nan_to_num(worst - self.config.origin)
-        weights = proposal["weights"]
-        if weights.min() <= 0:
-            weights[empty] = 1.0 / sum(block.total_weight for block in blocks)
-            weights /= sum(weights.tolist())
-        if not self.config.is_shared and "covariances" not in freeze:
-            covariances = proposal["covariances"]
-            filled = np.flatnonzero(counts > 0)  # one by one: the order of models/batch_fit.cpp
-            mean = sum(counts[k] * covariances[k] for k in filled)
-            covariances[empty] = mean / sum(counts[filled].tolist())
-        return proposal
+        return super().propose(params, stats, blocks, step)
 
     def to_vector(self, params: Params) -> NDArray[np.float64] | None:
         """Return a point as a vector without constraints; None if a weight is 0."""
@@ -224,16 +139,10 @@ class GaussianMixture(Model):
         """Return warnings of empty components and of covariances at the edge of their support."""
         if params.kind != "point":
             return []
-        counts = stats["counts"]
-        empty = [] if counts.min() > 0 else [int(k) for k in np.flatnonzero(counts <= 0)]
-        messages = [
-            f"component {k} is empty: it has no rows, so its mean and covariance mean nothing "
-            f"(its weight is {params['weights'][k]:.3g}); use fewer components or another start"
-            for k in empty
-        ]
-        at_edge = [] if "covariances" in self.config.freeze else self._core.at_edge(params.buffer)
+        messages = self._of_empty(params, stats, "mean and covariance")
+        at_edge = [] if "covariances" in self.config.freeze else self._native.at_edge(params.buffer)
         for c in at_edge:
-            if c in empty and not self.config.is_shared:
+            if stats["counts"][c] <= 0 and not self.config.is_shared:
                 continue
             what = "the shared covariance" if self.config.is_shared else f"component {c}"
             messages.append(
@@ -249,18 +158,12 @@ class GaussianMixture(Model):
     def predictive(self, params: Params) -> _core.ScoreTable:
         """Return the table of the posterior predictive: Student-t (posterior), Gaussian (point)."""
         if params.kind == "posterior":
-            return self._core.predictive(params.buffer)
+            return self._native.predictive(params.buffer)
         return self.prepare(params)
-
-    def mean_weights(self, params: Params) -> NDArray[np.float64]:
-        """Return the expected weights of a posterior, or the weights of a point."""
-        if params.kind == "point":
-            return np.array(params["weights"])
-        return self._core.mean_weights(params.buffer)
 
     def precision_factors(self, params: Params) -> NDArray[np.float64]:
         """Return F of each covariance of a point, Lambda = F^T F, in the covariances' shape."""
-        factors = self._core.precision_factors(params.buffer)
+        factors = self._native.precision_factors(params.buffer)
         return factors.reshape(self.config.covariance_shape)
 
     def impute(self, table: _core.ScoreTable, X: NDArray[Any], n_jobs: int) -> NDArray[np.float64]:
@@ -275,15 +178,6 @@ class GaussianMixture(Model):
         return _core.mixture_assign(table, X, output, n_jobs)
 
     # ---- starts ----------------------------------------------------------------------------
-
-    def _statistics(
-        self, table: _core.ScoreTable, block: RowBlock | StreamBlock, rule: str, step: Step
-    ) -> Stats:
-        return sum_parts(
-            lambda part: self._native_e_step(table, part, rule, step),
-            block,
-            self.leaf_rows(block.dtype),
-        )
 
     def _native_e_step(
         self, table: _core.ScoreTable, block: RowBlock, rule: str, step: Step
@@ -302,40 +196,57 @@ class GaussianMixture(Model):
         )
         return Stats(self.layout, buffer)
 
-    def _start_statistics(self, blocks: Sequence[RowBlock | StreamBlock], step: Step) -> Stats:
+    def _given_step(
+        self, table: _core.ScoreTable, block: RowBlock, responsibilities: Array, n_jobs: int
+    ) -> Stats:
+        buffer = _core.mixture_given_step(
+            table,
+            self.config.covariance_type,
+            block.X,
+            block.weights,
+            block.labels,
+            responsibilities,
+            n_jobs,
+        )
+        return Stats(self.layout, buffer)
+
+    def _any_table(self) -> _core.ScoreTable:
         config = self.config
+        zeros = np.zeros((config.n_components, config.n_features))
+        # Missing values are yet as likely as the whole column says.
+        scale = config.column_scale
+        return _core.nearest_table(zeros, scale, config.origin, config.marginalize)
+
+    def _log_density(self, table: _core.ScoreTable, block: RowBlock, n_jobs: int) -> Array:
+        return self.assign(table, block.X, "log_density", n_jobs)
+
+    def _points(self, block: RowBlock) -> Array:
+        return block.X.astype(np.float64, copy=False)
+
+    def _place(
+        self, proposal: Params, empty: NDArray[np.intp], counts: Array, points: Array
+    ) -> None:
+        proposal["means"][empty] = np.nan_to_num(points - self.config.origin)
+        if not self.config.is_shared and "covariances" not in self.config.freeze:
+            covariances = proposal["covariances"]
+            filled = np.flatnonzero(counts > 0)  # one by one: the order of models/batch_fit.cpp
+            mean = sum(counts[k] * covariances[k] for k in filled)
+            covariances[empty] = mean / sum(counts[filled].tolist())
+
+    def _start_statistics(self, blocks: Sequence[RowBlock | StreamBlock], step: Step) -> Stats:
+        config, start = self.config, self.start
+        if start.responsibilities is not None:
+            return self._given_statistics(blocks, step.n_jobs)
         rule = "hard"
-        if self.start.responsibilities is not None:
-            return self._given_statistics(self.start.responsibilities, blocks, step.n_jobs)
-        if self.start.means is not None:
-            centres = self.start.means - config.origin
-        elif self.start.init_params == "random":
+        if start.means is not None:
+            centres = start.means - config.origin
+        elif start.init_params == "random":
             centres = np.zeros((config.n_components, config.n_features))
             rule = "random"
         else:
             centres = self._centres(blocks, step)
         table = _core.nearest_table(centres, config.metric, config.origin, config.marginalize)
-        stats = [self._statistics(table, block, rule, step) for block in blocks]
-        return sum(stats[1:], stats[0])
-
-    def _given_statistics(
-        self, responsibilities: Array, blocks: Sequence[RowBlock | StreamBlock], n_jobs: int
-    ) -> Stats:
-        config = self.config
-        zeros = np.zeros((config.n_components, config.n_features))
-        # Missing values are yet as likely as the whole column says.
-        scale = config.column_scale
-        table = _core.nearest_table(zeros, scale, config.origin, config.marginalize)
-
-        def statistics(part: RowBlock) -> Stats:
-            own = responsibilities[part.offset : part.offset + part.n]
-            buffer = _core.mixture_given_step(
-                table, config.covariance_type, part.X, part.weights, part.labels, own, n_jobs
-            )
-            return Stats(self.layout, buffer)
-
-        stats = [sum_parts(statistics, block, self.leaf_rows(block.dtype)) for block in blocks]
-        return sum(stats[1:], stats[0])
+        return self._statistics(table, blocks, rule, step)
 
     def _centres(self, blocks: Sequence[RowBlock | StreamBlock], step: Step) -> NDArray[np.float64]:
         """Return centres, relative to the origin, found on some of the rows."""
@@ -349,25 +260,14 @@ class GaussianMixture(Model):
             return _core.start_centres(
                 block.X, block.weights, config.origin, config.metric, K, step.seed, lloyd
             )
-        rows, weights, labels = _some_rows(blocks, _START_ROWS, step.seed, K)
+        rows, weights, labels = some_rows(blocks, START_ROWS, step.seed, K, self._points)
         scale = np.sqrt(config.metric)
         points = (rows - config.origin) / scale
         if config.marginalize:  # centres are looked for among rows completed by column means
             np.nan_to_num(points, copy=False)
         if drawn:
             weighted = any(block.weights is not None for block in blocks)
-            chosen = _generator(step.seed, 1).choice(
-                len(points),
-                K,
-                replace=len(points) < K,
-                p=weights / weights.sum() if weighted else None,
-            )
-            centres = points[chosen]
-            if labels is not None:  # a known row is a better guess at its own component
-                for k in np.unique(labels[labels >= 0]):
-                    own = labels == k
-                    centres[k] = np.average(points[own], axis=0, weights=weights[own])
-            return centres * scale
+            return drawn_rows(points, weights if weighted else None, labels, K, step.seed) * scale
         centres, _ = _core.kmeans_plusplus(points, weights, K, step.seed, lloyd, labels)
         return centres * scale
 
@@ -391,65 +291,3 @@ def _native(config: GaussianConfig) -> _core.GaussianMixture:
         marginalize=config.marginalize,
         keeps_means="means" in config.freeze,
     )
-
-
-def _generator(seed: int, stream: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=np.array([seed, stream], dtype=np.uint64)))
-
-
-def _some_rows(
-    blocks: Sequence[RowBlock | StreamBlock], limit: int, seed: int, n_components: int
-) -> tuple[Array, Array, NDArray[np.int32] | None]:
-    """Return some rows of positive weight, their weights and labels.
-
-    About `limit` rows: one at random of each stretch of rows, and of the rows of each known label
-    at least that share of them, so that none is lost because it is rare.
-    """
-    only = blocks[0]
-    if len(blocks) == 1 and isinstance(only, RowBlock) and only.weights is None and only.n <= limit:
-        return only.X.astype(np.float64, copy=False), np.ones(only.n), only.labels
-    present = [None if b.weights is None else np.flatnonzero(b.weights) for b in blocks]
-    sizes = [b.n if p is None else p.size for b, p in zip(blocks, present, strict=True)]
-    total = sum(sizes)
-    chosen = np.arange(min(total, limit))
-    if total > limit:
-        edges = np.arange(limit + 1) * total // limit
-        within = _core.random.uniforms(seed, *_ROW_DRAWS, limit) * np.diff(edges)
-        chosen = edges[:-1] + within.astype(np.int64)
-    labels = labels_of(blocks, present)
-    if labels is not None and total > limit:
-        chosen = with_known(chosen, labels, limit, n_components)
-    rows, weights = [], []
-    for block, of, (first, last) in zip(
-        blocks, present, pairwise(np.cumsum([0, *sizes])), strict=True
-    ):
-        part = chosen[(chosen >= first) & (chosen < last)] - first
-        taken = block.take(part if of is None else of[part])
-        rows.append(taken.X.astype(np.float64))
-        weights.append(np.ones(part.size) if taken.weights is None else taken.weights)
-    found = None if labels is None else labels[chosen]
-    return np.concatenate(rows), np.concatenate(weights), found
-
-
-def _worst_rows(
-    model: GaussianMixture,
-    table: _core.ScoreTable,
-    blocks: Sequence[RowBlock | StreamBlock],
-    count: int,
-    n_jobs: int,
-) -> NDArray[np.float64]:
-    """Return the `count` rows of positive weight and unknown label of the lowest log density."""
-    candidates: list[tuple[float, NDArray[Any]]] = []
-    for block in blocks:
-        for part in block.parts():
-            density = model.assign(table, part.X, "log_density", n_jobs)
-            if part.weights is not None:
-                density[part.weights <= 0] = np.inf
-            if part.labels is not None:
-                density[part.labels >= 0] = np.inf
-            lowest = np.argsort(density, kind="stable")[:count]
-            candidates += [(density[row], np.array(part.X[row])) for row in lowest]
-    candidates.sort(key=lambda pair: pair[0])
-    rows = [row for density, row in candidates[:count] if density < np.inf]
-    rows += rows[-1:] * (count - len(rows))
-    return np.asarray(rows, dtype=np.float64)
