@@ -7,6 +7,7 @@
 
 #include "bindings/arguments.hpp"
 #include "bindings/bind.hpp"
+#include "bindings/contract.hpp"
 #include "bindings/native_call.hpp"
 #include "models/gaussian_mixture.hpp"
 #include "models/starts.hpp"
@@ -106,7 +107,6 @@ Vector e_step(const ScoreTable& table, std::string_view statistics, const py::ar
     double* out = stats.mutable_data();
     call_native([&](const Poll& poll) {
         models::e_step(table, kind, rows, local_rule, seed, iteration, n_threads, poll, out);
-        return 0;
     });
     return stats;
 }
@@ -125,7 +125,6 @@ Vector given_step(const ScoreTable& table, std::string_view statistics, const py
     double* out = stats.mutable_data();
     call_native([&](const Poll& poll) {
         models::e_step(table, kind, rows, LocalRule::given, 0, 0, n_threads, poll, out);
-        return 0;
     });
     return stats;
 }
@@ -172,28 +171,10 @@ py::object iterate(const BoundMixture& model, std::string_view kind, const Vecto
 py::object assign(const ScoreTable& table, const py::array& X, std::string_view output,
                   int n_threads) {
     const auto rows = rows_view(X, std::nullopt, std::nullopt, 0, table.n_features());
-    const auto n = static_cast<py::ssize_t>(rows.n_rows);
-    const auto K = static_cast<py::ssize_t>(table.n_components());
-    detail::AssignOutputs out;
-    py::array result;
-    if (output == "labels") {
-        result = py::array_t<std::int32_t>(n);
-        out.labels = static_cast<std::int32_t*>(result.mutable_data());
-    } else if (output == "log_density") {
-        result = Vector(n);
-        out.log_density = static_cast<double*>(result.mutable_data());
-    } else {
-        require(output == "responsibilities" || output == "scores", "unknown output '",
-                std::string(output), "'");
-        result = Vector({n, K});
-        auto*& field = output == "scores" ? out.scores : out.responsibilities;
-        field = static_cast<double*>(result.mutable_data());
-    }
-    call_native([&](const Poll& poll) {
-        models::assign(table, rows, out, n_threads, poll);
-        return 0;
-    });
-    return result;
+    AssignArray result(output, rows.n_rows, table.n_components());
+    call_native(
+        [&](const Poll& poll) { models::assign(table, rows, result.out, n_threads, poll); });
+    return result.array;
 }
 
 // Writes the expected values of what is missing in X into `out`, which has its shape.
@@ -205,10 +186,7 @@ void impute(const ScoreTable& table, const py::array& X,
             "out must have the shape of X");
     detail::AssignOutputs outputs;
     outputs.imputed = out.mutable_data();
-    call_native([&](const Poll& poll) {
-        models::assign(table, rows, outputs, n_threads, poll);
-        return 0;
-    });
+    call_native([&](const Poll& poll) { models::assign(table, rows, outputs, n_threads, poll); });
 }
 
 }  // namespace
@@ -216,64 +194,21 @@ void impute(const ScoreTable& table, const py::array& X,
 void bind_mixture(py::module_& m) {
     [[maybe_unused]] const py::class_<ScoreTable> score_table(m, "ScoreTable");
 
-    py::class_<BoundMixture>(m, "GaussianMixture")
+    py::class_<BoundMixture> mixture(m, "GaussianMixture");
+    bind_contract(mixture);
+    mixture
         .def(py::init(&make_mixture), py::kw_only(), py::arg("n_components"), py::arg("n_features"),
              py::arg("covariance_type"), py::arg("weight_type"), py::arg("weight_concentration"),
              py::arg("mean_precision"), py::arg("mean"), py::arg("covariance_is_proper"),
              py::arg("degrees_of_freedom"), py::arg("scale"), py::arg("origin"),
              py::arg("column_scale"), py::arg("reg_covar"), py::arg("marginalize") = false,
              py::arg("keeps_means") = false)
-        .def("prepare",
-             [](const BoundMixture& model, std::string_view kind, const Vector& params) {
-                 const Kind parsed = parse_kind(kind);
-                 const double* data = sized(params, model.params_size(parsed), "params");
-                 return call_native([&](const Poll&) { return model.prepare(parsed, data); });
-             })
         .def("predictive",
              [](const BoundMixture& model, const Vector& params) {
                  const double* data = sized(params, model.params_size(Kind::posterior), "params");
                  return call_native([&](const Poll&) { return model.predictive(data); });
              })
-        .def("update",
-             [](const BoundMixture& model, std::string_view rule, std::string_view previous_kind,
-                const OptionalVector& previous, const Vector& stats, std::uint64_t seed,
-                std::uint32_t iteration) {
-                 const auto parsed = parse_parameter_rule(rule);
-                 const Kind from = parse_kind(previous_kind);
-                 const Kind to = parsed == ParameterRule::posterior ? Kind::posterior : Kind::point;
-                 Vector out(static_cast<py::ssize_t>(model.params_size(to)));
-                 const double* last =
-                     previous ? sized(*previous, model.params_size(from), "params") : nullptr;
-                 const double* data = sized(stats, model.stats_size(), "stats");
-                 double* next = out.mutable_data();
-                 call_native([&](const Poll&) {
-                     model.update(parsed, from, last, data, seed, iteration, next);
-                 });
-                 return out;
-             })
         .def("iterate", &iterate)
-        .def("global_term",
-             [](const BoundMixture& model, std::string_view kind, const Vector& params) {
-                 const Kind parsed = parse_kind(kind);
-                 const double* data = sized(params, model.params_size(parsed), "params");
-                 return call_native([&](const Poll&) { return model.global_term(parsed, data); });
-             })
-        .def("expected_log_joint",
-             [](const BoundMixture& model, std::string_view kind, const Vector& params,
-                const Vector& stats) {
-                 const Kind parsed = parse_kind(kind);
-                 const double* data = sized(params, model.params_size(parsed), "params");
-                 const double* of = sized(stats, model.stats_size(), "stats");
-                 return call_native(
-                     [&](const Poll&) { return model.expected_log_joint(parsed, data, of); });
-             })
-        .def("mean_weights",
-             [](const BoundMixture& model, const Vector& params) {
-                 Vector out(static_cast<py::ssize_t>(model.n_components()));
-                 model.mean_weights(sized(params, model.params_size(Kind::posterior), "params"),
-                                    out.mutable_data());
-                 return out;
-             })
         .def("precision_factors",
              [](const BoundMixture& model, const Vector& params) {
                  return to_array(model.precision_factors(
