@@ -319,6 +319,34 @@ class LatentDirichlet:
         self, kind: str, params: _Doubles, stats: _Doubles, n_threads: int, /
     ) -> float: ...
 
+class LdaOnline:
+    def __init__(
+        self,
+        model: LatentDirichlet,
+        rule: str,
+        params: _Doubles,
+        stats: _Doubles,
+        n_threads: int,
+        /,
+    ) -> None: ...
+    def batch(
+        self,
+        indptr: _Array,
+        indices: _Array,
+        counts: _Array,
+        weights: _Doubles | None,
+        rule: str,
+        iteration: int,
+        max_inner: int,
+        inner_tol: float,
+        scale: float,
+        rate: float,
+        want_params: bool,
+        n_threads: int,
+        /,
+    ) -> _Doubles | None: ...
+    def stats(self, n_threads: int, /) -> _Doubles: ...
+
 def lda_e_step(
     table: LdaTable,
     indptr: _Array,

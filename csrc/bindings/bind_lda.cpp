@@ -1,6 +1,8 @@
 // Latent Dirichlet allocation for Python: parameters and statistics are one-dimensional float64
 // arrays, documents the three arrays of a CSR matrix of counts, used in place.
 #include <array>
+#include <memory>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -8,6 +10,7 @@
 #include "bindings/bind.hpp"
 #include "bindings/native_call.hpp"
 #include "models/lda.hpp"
+#include "models/lda_online.hpp"
 #include "vemfast/require.hpp"
 
 namespace vemfast::bindings {
@@ -18,6 +21,7 @@ using detail::DocumentRule;
 using detail::Documents;
 using models::Kind;
 using models::LatentDirichlet;
+using models::LdaOnline;
 using models::LdaPass;
 using models::LdaTable;
 using models::ParameterRule;
@@ -178,10 +182,48 @@ Vector update(const LatentDirichlet& model, std::string_view rule, std::string_v
     return out;
 }
 
+std::unique_ptr<LdaOnline> make_online(const LatentDirichlet& model, std::string_view rule,
+                                       const Vector& params, const Vector& stats, int n_threads) {
+    const auto parsed = parse_parameter_rule(rule);
+    const double* from = sized(params, model.params_size(), "params");
+    const double* data = sized(stats, model.stats_size(), "stats");
+    return call_native([&](const Poll& poll) {
+        return std::make_unique<LdaOnline>(model, parsed, from, data, n_threads, poll);
+    });
+}
+
+// The parameters that the batch is scored by, where they are wanted.
+std::optional<Vector> online_batch(LdaOnline& online, const Offsets& indptr, const Indices& indices,
+                                   const py::array& counts, const OptionalVector& weights,
+                                   std::string_view rule, std::uint32_t iteration, int max_inner,
+                                   double inner_tol, double scale, double rate, bool want_params,
+                                   int n_threads) {
+    Documents documents = view_documents(indptr, indices, counts);
+    if (weights)
+        documents.weights = sized(*weights, documents.n_documents, "weights");
+    const LdaPass pass{parse_document_rule(rule), max_inner, inner_tol, 0, iteration, n_threads};
+    std::optional<Vector> params;
+    if (want_params)
+        params = Vector(static_cast<py::ssize_t>(online.params_size()));
+    double* out = params ? params->mutable_data() : nullptr;
+    call_native([&](const Poll& poll) { online.batch(documents, pass, scale, rate, poll, out); });
+    return params;
+}
+
 }  // namespace
 
 void bind_lda(py::module_& m) {
     [[maybe_unused]] const py::class_<LdaTable> table(m, "LdaTable");
+
+    py::class_<LdaOnline>(m, "LdaOnline")
+        .def(py::init(&make_online), py::keep_alive<1, 2>())
+        .def("batch", &online_batch)
+        .def("stats", [](const LdaOnline& online, int n_threads) {
+            Vector out(static_cast<py::ssize_t>(online.stats_size()));
+            double* to = out.mutable_data();
+            call_native([&](const Poll& poll) { online.stats(n_threads, poll, to); });
+            return out;
+        });
 
     py::class_<LatentDirichlet>(m, "LatentDirichlet")
         .def(py::init(&make_model), py::kw_only(), py::arg("n_components"), py::arg("n_words"),

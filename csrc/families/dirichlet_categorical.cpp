@@ -148,6 +148,17 @@ void DirichletCategorical::posterior(double scale, const double* sstats, int n_t
     });
 }
 
+void DirichletCategorical::gather(double scale, double less, double factor, const double* sstats,
+                                  const std::int32_t* words, std::size_t n, double* out) const {
+    with_eta(scale, [&](auto eta) {
+        for (std::size_t i = 0; i < n; ++i) {
+            const auto w = static_cast<std::size_t>(words[i]);
+            for (std::size_t k = 0; k < K_; ++k)
+                out[i * K_ + k] = std::max((eta(w, k) - less) + factor * sstats[w * K_ + k], 0.0);
+        }
+    });
+}
+
 void DirichletCategorical::mode(double scale, const double* sstats, const double* previous,
                                 int n_threads, const Poll& poll, double* out) const {
     with_eta(scale, [&](auto eta) {

@@ -28,6 +28,11 @@ class VEMFAST_API DirichletCategorical {
     // lambda = scale eta + sstats.
     void posterior(double scale, const double* sstats, int n_threads, const Poll& poll,
                    double* out) const;
+    // The same of single words, n x K: scale eta - less + factor sstats, at least 0.
+    void gather(double scale, double less, double factor, const double* sstats,
+                const std::int32_t* words, std::size_t n, double* out) const;
+    // Sums over the words of scale eta: K numbers.
+    std::vector<double> eta_sums(double scale) const;
     // The posterior mode; a topic without mass keeps `previous`, or is uniform where that is null.
     void mode(double scale, const double* sstats, const double* previous, int n_threads,
               const Poll& poll, double* out) const;
@@ -63,7 +68,6 @@ class VEMFAST_API DirichletCategorical {
     template <class Body>
     void for_each_words(int n_threads, const Poll& poll, Body&& body) const;
     double log_normaliser(double scale) const;
-    std::vector<double> eta_sums(double scale) const;
 
     std::size_t V_, K_;
     std::vector<double> eta_;

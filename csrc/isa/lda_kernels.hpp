@@ -9,7 +9,7 @@ namespace vemfast {
 
 template <class T>
 struct LdaEntry {
-    // Rows of words [first, end) and their shifts. `scratch` has room for K doubles and one vector.
+    // Rows of words [first, end) and their shifts. `scratch`: 2 K doubles and two vectors.
     void (*posterior_rows)(const double* lambda, const double* digamma_sums, std::size_t K,
                            std::size_t first, std::size_t end, std::size_t ld, double* scratch,
                            T* rows, double* shift);

@@ -5,37 +5,13 @@
 #include "../latents/admixture_bound.hpp"
 #include "../latents/admixture_infer.hpp"
 #include "../latents/admixture_tokens.hpp"
+#include "denormals.hpp"
 
 namespace vemfast::VEMFAST_LEVEL {
 namespace {
 
 // A document whose rows take more bytes than this reads them in their places.
 constexpr std::size_t kGatherBytes = std::size_t{1} << 20;
-
-// From here on results too small for a normal number are zero, and so are such arguments. Products
-// of small shares and small probabilities would be denormal numbers, which cost a hundred times a
-// normal one and add nothing that a sum of shares could show. Each thread has its own mode; the one
-// before is returned, for restore_mode. No guard object: its clean-up would make the linker share
-// the tables of exceptions among the levels.
-inline unsigned flush_denormals() {
-#if defined(__SSE2__)
-    const unsigned mode = _mm_getcsr();
-    _mm_setcsr(mode | 0x8040U);
-    return mode;
-#else
-    return 0;
-#endif
-}
-
-inline void restore_mode([[maybe_unused]] unsigned mode) {
-#if defined(__SSE2__)
-    _mm_setcsr(mode);
-#endif
-}
-
-inline std::size_t to_multiple(std::size_t n, std::size_t multiple) {
-    return (n + multiple - 1) / multiple * multiple;
-}
 
 // Words of the largest document whose rows are gathered.
 template <class T>
@@ -62,7 +38,8 @@ template <class T>
 inline LdaWorkspace<T> carve_lda(void* memory, std::size_t longest, std::size_t ld) {
     std::size_t used = 0;
     const auto take = [&]<class Item>(Item*& pointer, std::size_t count) {
-        pointer = reinterpret_cast<Item*>(reinterpret_cast<std::uintptr_t>(memory) + used);
+        if (memory != nullptr)
+            pointer = reinterpret_cast<Item*>(static_cast<char*>(memory) + used);
         used += to_multiple(count * sizeof(Item), 64);
     };
     const std::size_t words = whole_groups(longest, kGroupWords<T>);
@@ -242,7 +219,7 @@ static void token_document(const LdaTask<T>& task, std::size_t d, const LdaWorks
     // that of alpha + n: the terms of gamma = alpha + n with a = gamma.
     const double weight = weight_of(task.documents, d);
     double log_labels = topics.log_normaliser;
-    double sum = topics.alpha_sum + static_cast<double>(n_tokens);
+    const double sum = topics.alpha_sum + static_cast<double>(n_tokens);
     const double digamma_sum = digamma_of(sum);
     for (std::size_t k = 0; k < topics.n_components; k += kLanes<double>) {
         const std::size_t left = topics.n_components - k;

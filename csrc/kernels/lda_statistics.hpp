@@ -100,6 +100,8 @@ static double lda_log_joint(const TopicRows<T>& topics, const double* sstats, st
             Vec<double> count, share;
             if (K - k >= L) {
                 count = load<double>(counts + k);
+                if (!any_bit<double>(as_bits<double>(count)))
+                    continue;  // few words have all topics
                 share = load_double(row + k);
             } else {
                 double lanes[L];

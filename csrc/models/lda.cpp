@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "exec/parallel.hpp"
@@ -15,38 +16,7 @@ namespace vemfast::models {
 
 namespace {
 
-template <class T>
-const LdaEntry<T>& entry() {
-    if constexpr (sizeof(T) == 4)
-        return kernels().lda.on_float;
-    else
-        return kernels().lda.on_double;
-}
-
-template <class T>
-void fill_table(Kind kind, const double* topics, const std::vector<double>& digamma_sums,
-                int n_threads, const Poll& poll, LdaTable& table) {
-    const std::size_t K = table.n_components;
-    const auto lanes = static_cast<std::size_t>(kernels().vector_bytes) / sizeof(T);
-    table.ld = (K + lanes - 1) / lanes * lanes;
-    table.rows = exec::allocate(table.n_words * table.ld * sizeof(T));
-    table.alpha = exec::allocate(table.ld * sizeof(T));
-    T* rows = static_cast<T*>(table.rows.get());
-    T* alpha = static_cast<T*>(table.alpha.get());
-    for (std::size_t k = 0; k < table.ld; ++k)
-        // Positive in float, too.
-        alpha[k] = k < K ? static_cast<T>(std::max(table.alpha_exact[k], 1e-30)) : T(0);
-    const RowPass pass{table.n_words, 64, (K + 64) * sizeof(double), n_threads};
-    for_each_leaf(pass, poll, [&](std::size_t first, std::size_t n, void* memory) {
-        auto* scratch = static_cast<double*>(memory);
-        if (kind == Kind::point)
-            entry<T>().point_rows(topics, K, first, first + n, table.ld, scratch, rows,
-                                  table.shift.data());
-        else
-            entry<T>().posterior_rows(topics, digamma_sums.data(), K, first, first + n, table.ld,
-                                      scratch, rows, table.shift.data());
-    });
-}
+constexpr std::size_t kLeafWords = 64;
 
 // log Gamma(sum alpha) - sum log Gamma(alpha_k).
 double dirichlet_normaliser(const double* alpha, std::size_t K) {
@@ -76,28 +46,67 @@ LatentDirichlet::LatentDirichlet(std::size_t n_components, std::size_t n_words, 
                 value);
 }
 
+LdaTable LatentDirichlet::table_of(const double* alpha, std::size_t n_words) const {
+    const std::size_t K = n_components();
+    const std::size_t bytes = is_float_ ? sizeof(float) : sizeof(double);
+    LdaTable table;
+    table.n_components = K;
+    table.n_words = n_words;
+    table.is_float = is_float_;
+    const auto lanes = static_cast<std::size_t>(kernels().vector_bytes) / bytes;
+    table.ld = (K + lanes - 1) / lanes * lanes;
+    table.rows = exec::allocate(n_words * table.ld * bytes);
+    table.alpha = exec::allocate(table.ld * bytes);
+    table.shift.resize(n_words);
+    table.set_alpha(alpha);
+    return table;
+}
+
+void LdaTable::set_alpha(const double* values) {
+    alpha_exact.assign(values, values + n_components);
+    alpha_sum = std::accumulate(alpha_exact.begin(), alpha_exact.end(), 0.0);
+    log_normaliser = dirichlet_normaliser(values, n_components);
+    for (std::size_t k = 0; k < ld; ++k) {
+        const double value = k < n_components ? std::max(values[k], 1e-30) : 0;  // > 0 in float
+        if (is_float)
+            static_cast<float*>(alpha.get())[k] = static_cast<float>(value);
+        else
+            static_cast<double*>(alpha.get())[k] = value;
+    }
+}
+
+void fill_rows(Kind kind, const double* topics, const double* digamma_sums, std::size_t first,
+               std::size_t n, double* scratch, LdaTable& table) {
+    const std::size_t K = table.n_components;
+    const auto fill = [&]<class T>(const LdaEntry<T>& entry) {
+        T* rows = static_cast<T*>(table.rows.get()) + first * table.ld;
+        double* shift = table.shift.data() + first;
+        if (kind == Kind::point)
+            entry.point_rows(topics, K, 0, n, table.ld, scratch, rows, shift);
+        else
+            entry.posterior_rows(topics, digamma_sums, K, 0, n, table.ld, scratch, rows, shift);
+    };
+    if (table.is_float)
+        fill(kernels().lda.on_float);
+    else
+        fill(kernels().lda.on_double);
+}
+
 LdaTable LatentDirichlet::prepare(Kind kind, const double* params, int n_threads,
                                   const Poll& poll) const {
     const std::size_t K = n_components();
-    LdaTable table;
-    table.n_components = K;
-    table.n_words = n_words();
-    table.is_float = is_float_;
-    table.shift.resize(table.n_words);
-    table.alpha_exact.assign(alpha_of(params), alpha_of(params) + K);
-    for (const double alpha : table.alpha_exact)
-        table.alpha_sum += alpha;
-    table.log_normaliser = dirichlet_normaliser(alpha_of(params), K);
+    LdaTable table = table_of(alpha_of(params), n_words());
     std::vector<double> digamma_sums;
     if (kind == Kind::posterior) {
         digamma_sums = topics_.column_sums(params, n_threads, poll);
         for (double& sum : digamma_sums)
             sum = special::digamma(sum);
     }
-    if (is_float_)
-        fill_table<float>(kind, params, digamma_sums, n_threads, poll, table);
-    else
-        fill_table<double>(kind, params, digamma_sums, n_threads, poll, table);
+    const RowPass pass{table.n_words, kLeafWords, table.scratch_size() * sizeof(double), n_threads};
+    for_each_leaf(pass, poll, [&](std::size_t first, std::size_t n, void* scratch) {
+        fill_rows(kind, params + first * K, digamma_sums.data(), first, n,
+                  static_cast<double*>(scratch), table);
+    });
     return table;
 }
 
@@ -129,12 +138,8 @@ void LatentDirichlet::update(ParameterRule rule, Kind previous_kind, const doubl
     learn(rule, stats, n_threads, poll, out);
 }
 
-void LatentDirichlet::learn(ParameterRule rule, const double* stats, int n_threads,
-                            const Poll& poll, double* out) const {
+void LatentDirichlet::learn_alpha(const double* log_theta, double documents, double* alpha) const {
     const std::size_t K = n_components();
-    const double* log_theta = stats + 2 + topics_.size();
-    const double documents = log_theta[K];
-    double* alpha = out + topics_.size();
     if (learn_alpha_ == Learn::vector) {
         detail::fit_concentration(alpha, K, documents, log_theta);
     } else if (learn_alpha_ == Learn::symmetric) {
@@ -148,6 +153,14 @@ void LatentDirichlet::learn(ParameterRule rule, const double* stats, int n_threa
             alpha, alpha + K,
             detail::fit_symmetric_concentration(mean, static_cast<double>(K), documents, sum));
     }
+}
+
+void LatentDirichlet::learn(ParameterRule rule, const double* stats, int n_threads,
+                            const Poll& poll, double* out) const {
+    const std::size_t K = n_components();
+    const double* log_theta = stats + 2 + topics_.size();
+    double* alpha = out + topics_.size();
+    learn_alpha(log_theta, log_theta[K], alpha);
     if (!learn_eta_)
         return;
     require(rule != ParameterRule::point,

@@ -36,6 +36,8 @@ struct LdaTable {
     double log_normaliser = 0;
 
     std::size_t stats_size() const { return 2 + n_words * n_components + n_components + 1; }
+    std::size_t scratch_size() const { return 2 * n_components + 128; }
+    void set_alpha(const double* values);
     template <class T>
     detail::TopicRows<T> view() const {
         return {n_components,
@@ -64,6 +66,14 @@ class VEMFAST_API LatentDirichlet {
 
     LdaTable prepare(Kind kind, const double* params, int n_threads, const Poll& poll) const;
 
+    const detail::DirichletCategorical& topics() const { return topics_; }
+    bool is_float() const { return is_float_; }
+    bool learns_eta() const { return learn_eta_; }
+    // An empty table for so many words.
+    LdaTable table_of(const double* alpha, std::size_t n_words) const;
+    // alpha (K) moves to what the sums of E[log theta] (K) of so many documents say, if learned.
+    void learn_alpha(const double* log_theta, double documents, double* alpha) const;
+
     // `previous` gives alpha and eta_scale, and what a topic without tokens keeps; null before the
     // first update.
     void update(ParameterRule rule, Kind previous_kind, const double* previous, const double* stats,
@@ -88,6 +98,11 @@ class VEMFAST_API LatentDirichlet {
     Learn learn_alpha_;
     bool learn_eta_;
 };
+
+// Rows [first, first + n) of a table: from probabilities of words, or from pseudo-counts and the
+// digamma of their column sums; n x K. `scratch` has room for table.scratch_size() doubles.
+void fill_rows(Kind kind, const double* topics, const double* digamma_sums, std::size_t first,
+               std::size_t n, double* scratch, LdaTable& table);
 
 // The choices of one pass over the documents.
 struct LdaPass {

@@ -14,6 +14,7 @@ from vemfast.models.base import Step
 from vemfast.models.ppca import ProbabilisticPca
 from vemfast.models.vae_config import VaeConfig
 from vemfast.reference.vae import VariationalAutoencoder
+from vemfast.stats import Stats
 from vemfast.testing import check_model
 
 
@@ -100,7 +101,7 @@ def test_the_linear_autoencoder_comes_to_the_same_likelihood() -> None:
         model = VariationalAutoencoder(config.with_learning_rate(rate))
         for _ in range(800):
             step = step.next
-            state, _ = model.sweep(state, [block], step)
+            state, _ = model.sweep(state, Stats(model.layout), [block], step, iter(()))
     draws = [
         model.e_step(state, block, Step("factorised", "point", seed=1, iteration=i)).local_bound
         for i in range(1, 400)

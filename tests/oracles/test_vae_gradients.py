@@ -188,7 +188,7 @@ def test_sparse_counts_are_the_dense_ones() -> None:
 def test_a_sweep_is_its_batches_and_knows_no_blocks() -> None:
     model, block = make(batch_size=3), rows("bernoulli")
     state = start(model, block)
-    swept, total = model.sweep(state, [block], SOFT)
+    swept, total = model.sweep(state, Stats(model.layout), [block], SOFT, iter(()))
     expected, bounds, seen = state, 0.0, []
     for batch, own in model.batches([block], SOFT):
         seen.extend(own.tolist())
@@ -199,7 +199,7 @@ def test_a_sweep_is_its_batches_and_knows_no_blocks() -> None:
     assert total.local_bound == pytest.approx(bounds)
     assert sorted(seen) == list(range(11, 18))  # 3 + 3 + 1 rows
     assert seen != sorted(seen)
-    cut, _ = model.sweep(state, block.cut(3), SOFT)
+    cut, _ = model.sweep(state, Stats(model.layout), block.cut(3), SOFT, iter(()))
     np.testing.assert_array_equal(cut.weights, swept.weights)
     other = [own.tolist() for _, own in model.batches([block], SOFT.next)]
     assert [row for own in other for row in own] != seen

@@ -24,6 +24,7 @@ from vemfast.models.base import Step
 from vemfast.models.ppca import ProbabilisticPca
 from vemfast.models.vae_config import ACTIVATIONS, LIKELIHOODS, NetworkState, VaeConfig
 from vemfast.reference.vae import VariationalAutoencoder as Model
+from vemfast.stats import Stats
 
 __all__ = ["VariationalAutoencoder"]
 
@@ -530,7 +531,7 @@ class VariationalAutoencoder(AutoencodingEstimator):
         rows.offset = seen
         if state is None:
             state = model.init([rows], replace(step, iteration=0))
-        state, stats = model.sweep(state, [rows], step)
+        state, stats = model.sweep(state, Stats(model.layout), [rows], step, iter(()))
         trace = [*trace, stats.local_bound]
         result = FitResult(state, stats, stats.local_bound, trace, len(trace), False, "partial_fit")
         online = _Online(config, state, step, seen + block.n, columns, trace)

@@ -7,8 +7,7 @@ step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any
 
@@ -18,7 +17,7 @@ from vemfast.inference.monitor import Monitor
 from vemfast.models.base import Model, Step
 from vemfast.stats import Stats
 
-__all__ = ["blend", "estimate", "minibatch"]
+__all__ = ["blend", "estimate", "minibatch", "rate_of"]
 
 
 def minibatch(
@@ -37,13 +36,12 @@ def minibatch(
     its pass itself (`Model.sweep`).
     """
     whole = sum(block.total_weight for block in blocks)
-    mix = partial(blend, learning_decay=learning_decay, learning_offset=learning_offset)
-    updates = count(1)
+    rates = (rate_of(t, learning_decay, learning_offset) for t in count(1))
     stats = estimate(model, params, blocks[-1], step, whole)
     while not monitor.stop(stats.local_bound + model.global_term(params), params, stats):
         step = step.next
-        swept = model.sweep(params, blocks, step)
-        params, stats = swept or _sweep(model, params, stats, blocks, step, whole, updates, mix)
+        swept = model.sweep(params, stats, blocks, step, rates)
+        params, stats = swept or _sweep(model, params, stats, blocks, step, whole, rates)
 
 
 def _sweep(
@@ -53,21 +51,22 @@ def _sweep(
     blocks: Sequence[Any],
     step: Step,
     whole: float,
-    updates: Iterator[int],
-    mix: Callable[[Stats, Stats, int], Stats],
+    rates: Iterator[float],
 ) -> tuple[Any, Stats]:
     """Return parameters and statistics after one update a block."""
     for block in blocks:
         params = model.update(params, stats, step)
-        stats = mix(stats, estimate(model, params, block, step, whole), next(updates))
+        stats = blend(stats, estimate(model, params, block, step, whole), next(rates))
     return params, stats
 
 
-def blend(
-    stats: Stats, part: Stats, updates: int, learning_decay: float, learning_offset: float
-) -> Stats:
-    """Return statistics that forget: after so many updates, the latest takes this share."""
-    rate = float((updates + learning_offset) ** -learning_decay)
+def rate_of(updates: int, learning_decay: float, learning_offset: float) -> float:
+    """Return the share that the latest of so many updates takes."""
+    return float((updates + learning_offset) ** -learning_decay)
+
+
+def blend(stats: Stats, part: Stats, rate: float) -> Stats:
+    """Return statistics that forget: `part` takes the share `rate`."""
     return (1.0 - rate) * stats + rate * part
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from vemfast.errors import NumericalError
-from vemfast.inference.minibatch import blend, estimate
+from vemfast.inference.minibatch import blend, estimate, rate_of
 from vemfast.models.base import Model, Step
 from vemfast.stats import Stats
 
@@ -82,7 +82,7 @@ def advance(
     if scale != progress.whole:
         stats = stats * (scale / progress.whole)
     part = estimate(model, progress.params, block, step, scale)
-    blended = blend(stats, part, progress.updates, learning_decay, learning_offset)
+    blended = blend(stats, part, rate_of(progress.updates, learning_decay, learning_offset))
     return _updated(model, progress.params, blended, step.next, progress.updates + 1, seen, scale)
 
 

@@ -8,7 +8,7 @@ callbacks, progress bar, restarts, threads over blocks, and the checks of `vemfa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -131,11 +131,20 @@ class Model:
             "implement it, or use schedule='batch'"
         )
 
-    def sweep(self, params: Any, blocks: Sequence[Any], step: Step) -> tuple[Any, Stats] | None:
+    def sweep(
+        self,
+        params: Any,
+        stats: Stats,
+        blocks: Sequence[Any],
+        step: Step,
+        rates: Iterator[float],
+    ) -> tuple[Any, Stats] | None:
         """Return parameters after a whole pass of the minibatch schedule, and its statistics.
 
         For models whose statistics are gradients, which are not blended, or that keep what they
-        change in place through a pass. None: the driver makes the pass, batch by batch.
+        change in place through a pass; the arguments stay as they are. `rates` yields the share of
+        each batch's statistics in the blend, one a batch. None, before any rate is taken: the
+        driver makes the pass, batch by batch.
         """
         return None
 

@@ -7,7 +7,7 @@ the layouts, keeps the configuration, and chooses starts. Its plain NumPy twin i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,6 +104,42 @@ class LatentDirichletAllocation(Model):
             rule, params.kind, params.buffer, stats.buffer, step.seed, step.iteration, step.n_jobs
         )
         return Params(self._layouts[kind], kind, buffer)
+
+    def sweep(
+        self,
+        params: Params,
+        stats: Stats,
+        blocks: Sequence[Any],
+        step: Step,
+        rates: Iterator[float],
+    ) -> tuple[Params, Stats] | None:
+        """Return parameters and statistics after a pass that touches the batches' words alone."""
+        rule, learned = step.parameter_rule, self.config.learn_eta is not None
+        if learned or (rule == "point" and np.min(np.asarray(self.config.eta)) <= 1):
+            return None
+        online = _core.LdaOnline(self._core, rule, params.buffer, stats.buffer, step.n_jobs)
+        whole = sum(block.total_weight for block in blocks)
+        self._n_jobs = step.n_jobs
+        buffer = None
+        for number, block in enumerate(blocks, start=1):
+            self._check_words(block)
+            buffer = online.batch(
+                block.indptr,
+                block.indices,
+                block.counts,
+                block.weights,
+                step.local_rule,
+                step.iteration,
+                self.config.max_inner,
+                self.config.inner_tol,
+                whole / block.total_weight,
+                next(rates),
+                number == len(blocks),
+                step.n_jobs,
+            )
+        kind = "posterior" if rule == "posterior" else "point"
+        params = Params(self._layouts[kind], kind, buffer)
+        return params, Stats(self.layout, online.stats(step.n_jobs))
 
     def global_term(self, params: Params) -> float:
         """Return log p(β | η) of a point, or -KL(q(β) || p(β | η)) of a posterior, nats."""

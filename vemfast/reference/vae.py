@@ -199,7 +199,12 @@ class VariationalAutoencoder(Model):
         ]
 
     def sweep(
-        self, params: NetworkState, blocks: Sequence[Rows], step: Step
+        self,
+        params: NetworkState,
+        stats: Stats,
+        blocks: Sequence[Rows],
+        step: Step,
+        rates: Iterator[float],
     ) -> tuple[NetworkState, Stats]:
         """Return the state after a pass over all rows in batches, in an order drawn anew.
 
