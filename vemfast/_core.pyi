@@ -383,3 +383,98 @@ def lda_log_predictive(
     n_threads: int,
     /,
 ) -> _Doubles: ...
+
+# bind_hmm.cpp: rows as the emission's mixture takes them, lengths int64, labels int32
+class HmmTable:
+    @property
+    def log_start(self) -> _Doubles: ...
+    @property
+    def log_transitions(self) -> _Doubles: ...
+
+class HiddenMarkov:
+    def __init__(
+        self,
+        emission: GaussianMixture | DiscreteMixture,
+        *,
+        start_prior: _Doubles | None,
+        transition_prior: _Doubles | None,
+        start_support: _Array | None,
+        transition_support: _Array | None,
+        start_frozen: _Doubles | None,
+        transition_frozen: _Doubles | None,
+        n_sweeps: int = 10,
+        sweep_tol: float = 1e-6,
+        n_mix: int = 1,
+        mix_prior: _Doubles | None = None,
+    ) -> None: ...
+    def prepare(self, kind: str, params: _Doubles, /) -> HmmTable: ...
+    def update(
+        self,
+        rule: str,
+        previous_kind: str,
+        previous: _Doubles | None,
+        stats: _Doubles,
+        seed: int,
+        iteration: int,
+        /,
+    ) -> _Doubles: ...
+    def global_term(self, kind: str, params: _Doubles, /) -> float: ...
+    def expected_log_joint(self, kind: str, params: _Doubles, stats: _Doubles, /) -> float: ...
+    def mean_chain(self, params: _Doubles, /) -> _Doubles: ...
+
+def hmm_e_step(
+    table: HmmTable,
+    rows: _Rows,
+    base: _Doubles | None,
+    is_float: bool,
+    lengths: _Array,
+    weights: _Doubles | None,
+    labels: _Array | None,
+    offset: int,
+    rule: str,
+    state: _Doubles | None,
+    seed: int,
+    iteration: int,
+    n_threads: int,
+    /,
+) -> tuple[_Doubles, _Doubles | None]: ...
+def hmm_score(
+    table: HmmTable,
+    rows: _Rows,
+    base: _Doubles | None,
+    is_float: bool,
+    lengths: _Array,
+    labels: _Array | None,
+    n_threads: int,
+    /,
+) -> _Doubles: ...
+def hmm_decode(
+    table: HmmTable,
+    rows: _Rows,
+    base: _Doubles | None,
+    is_float: bool,
+    lengths: _Array,
+    labels: _Array | None,
+    n_threads: int,
+    /,
+) -> tuple[_Array, _Doubles]: ...
+def hmm_posteriors(
+    table: HmmTable,
+    rows: _Rows,
+    base: _Doubles | None,
+    is_float: bool,
+    lengths: _Array,
+    labels: _Array | None,
+    n_threads: int,
+    /,
+) -> _Doubles: ...
+def hmm_scores(
+    table: HmmTable,
+    rows: _Rows,
+    base: _Doubles | None,
+    is_float: bool,
+    lengths: _Array,
+    labels: _Array | None,
+    n_threads: int,
+    /,
+) -> _Doubles: ...

@@ -32,8 +32,8 @@ Enum parse(const char* what, std::string_view name, const std::array<std::string
 }
 
 inline detail::WeightPrior parse_weights(std::string_view name) {
-    constexpr std::array<std::string_view, 4> kNames{"flat", "dirichlet", "dirichlet_process",
-                                                     "equal"};
+    constexpr std::array<std::string_view, 5> kNames{"flat", "dirichlet", "dirichlet_process",
+                                                     "equal", "none"};
     return parse<detail::WeightPrior>("weight prior", name, kNames);
 }
 

@@ -13,6 +13,7 @@ void bind_errors(py::module_& m);
 void bind_config(py::module_& m);
 void bind_discrete(py::module_& m);
 void bind_fit(py::module_& m);
+void bind_hmm(py::module_& m);
 void bind_lda(py::module_& m);
 void bind_mixture(py::module_& m);
 void bind_random(py::module_& m);

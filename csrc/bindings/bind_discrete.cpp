@@ -3,13 +3,12 @@
 // place.
 #include <array>
 #include <string_view>
-#include <tuple>
-#include <variant>
 
 #include "bindings/arguments.hpp"
 #include "bindings/bind.hpp"
 #include "bindings/contract.hpp"
 #include "bindings/native_call.hpp"
+#include "bindings/rows.hpp"
 #include "models/discrete_mixture.hpp"
 #include "vemfast/require.hpp"
 
@@ -24,81 +23,9 @@ using detail::Storage;
 using models::DiscreteMixture;
 using models::IndexedTable;
 
-using Offsets = py::array_t<std::int64_t, py::array::c_style>;
-using Indices = py::array_t<std::int32_t, py::array::c_style>;
-// indptr, indices, values or None
-using SparseArrays = std::tuple<Offsets, Indices, std::optional<py::array>>;
-using Data = std::variant<SparseArrays, py::array>;
-
 IndexedFamily parse_family(std::string_view name) {
     constexpr std::array<std::string_view, 3> kNames{"bernoulli", "poisson", "categorical"};
     return parse<IndexedFamily>("family", name, kNames);
-}
-
-void view_sparse(const SparseArrays& arrays, IndexedRows& rows) {
-    const auto& [indptr, indices, values] = arrays;
-    require(indptr.size() >= 1, "indptr is empty");
-    rows.n_rows = static_cast<std::size_t>(indptr.size()) - 1;
-    rows.indptr = indptr.data();
-    rows.indices = indices.data();
-    rows.storage = Storage::csr_ones;
-    if (!values)
-        return;
-    const bool is_float = values->dtype().equal(py::dtype::of<float>());
-    require(is_float || values->dtype().equal(py::dtype::of<double>()),
-            "values must be native float32 or float64");
-    require(values->ndim() == 1 && values->strides(0) == values->itemsize() &&
-                values->size() == indices.size(),
-            "values must be contiguous, one for each index");
-    rows.storage = is_float ? Storage::csr_float : Storage::csr_double;
-    rows.values = values->data();
-}
-
-void view_dense(const py::array& X, IndexedFamily family, IndexedRows& rows) {
-    require(X.ndim() == 2, "rows must have two dimensions, got ", X.ndim());
-    const py::dtype dtype = X.dtype();
-    const bool counts = family == IndexedFamily::poisson;
-    if (!counts && dtype.equal(py::dtype::of<std::uint8_t>())) {
-        rows.storage = Storage::bytes;
-    } else if (family == IndexedFamily::categorical && dtype.equal(py::dtype::of<std::int32_t>())) {
-        rows.storage = Storage::codes;
-    } else if (counts && dtype.equal(py::dtype::of<float>())) {
-        rows.storage = Storage::float_counts;
-    } else {
-        require(counts && dtype.equal(py::dtype::of<double>()),
-                "rows must be uint8 (bits, codes), int32 (codes), or float32 or float64 (counts)");
-        rows.storage = Storage::double_counts;
-    }
-    rows.data = X.data();
-    const auto item = X.itemsize();
-    require(X.strides(0) % item == 0 && X.strides(1) % item == 0 &&
-                reinterpret_cast<std::uintptr_t>(rows.data) % static_cast<std::size_t>(item) == 0,
-            "rows must be aligned");
-    rows.row_stride = X.strides(0) / item;
-    rows.column_stride = X.strides(1) / item;
-    rows.n_rows = static_cast<std::size_t>(X.shape(0));
-    rows.n_features = static_cast<std::size_t>(X.shape(1));
-}
-
-// A view of the rows; the arguments must outlive it. Indices and codes are trusted to be in range:
-// blocks of rows are checked when they are made.
-IndexedRows view_rows(const Data& data, IndexedFamily family, std::size_t n_features,
-                      const OptionalVector& weights, const OptionalVector& base) {
-    IndexedRows rows;
-    if (const auto* sparse = std::get_if<SparseArrays>(&data)) {
-        require(family != IndexedFamily::categorical, "codes are dense");
-        view_sparse(*sparse, rows);
-        rows.n_features = n_features;
-    } else {
-        view_dense(std::get<py::array>(data), family, rows);
-    }
-    require(rows.n_features == n_features, "the rows have ", rows.n_features,
-            " features, but the model has ", n_features);
-    if (weights)
-        rows.weights = sized(*weights, rows.n_rows, "weights");
-    if (base)
-        rows.base = sized(*base, rows.n_rows, "the base measure");
-    return rows;
 }
 
 DiscreteMixture make_mixture(std::string_view family, std::size_t n_components,

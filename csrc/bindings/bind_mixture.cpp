@@ -9,6 +9,7 @@
 #include "bindings/bind.hpp"
 #include "bindings/contract.hpp"
 #include "bindings/native_call.hpp"
+#include "bindings/rows.hpp"
 #include "models/gaussian_mixture.hpp"
 #include "models/starts.hpp"
 #include "vemfast/require.hpp"
@@ -29,41 +30,6 @@ Covariance parse_covariance(std::string_view name) {
                                                      "tied-spherical"};
     return parse<Covariance>("covariance type", name, kNames);
 }
-
-// A view of the rows; `X`, `weights` and `labels` must outlive it.
-detail::RowsView rows_view(const py::array& X, const OptionalVector& weights,
-                           const OptionalLabels& labels, std::uint64_t offset,
-                           std::size_t n_features) {
-    require(X.ndim() == 2, "X must have two dimensions, got ", X.ndim());
-    const bool is_float = X.dtype().equal(py::dtype::of<float>());
-    require(is_float || X.dtype().equal(py::dtype::of<double>()),
-            "X must be native float32 or float64");
-    detail::RowsView rows;
-    rows.data = X.data();
-    const auto item = X.itemsize();
-    require(X.strides(0) % item == 0 && X.strides(1) % item == 0 &&
-                reinterpret_cast<std::uintptr_t>(rows.data) % static_cast<std::size_t>(item) == 0,
-            "X must be aligned");
-    rows.row_stride = X.strides(0) / item;
-    rows.column_stride = X.strides(1) / item;
-    rows.n_rows = static_cast<std::size_t>(X.shape(0));
-    rows.n_features = static_cast<std::size_t>(X.shape(1));
-    require(rows.n_features == n_features, "X has ", rows.n_features,
-            " features, but the model has ", n_features);
-    rows.is_float = is_float;
-    rows.offset = offset;
-    if (weights)
-        rows.weights = sized(*weights, rows.n_rows, "weights");
-    if (labels)
-        rows.labels = sized_labels(*labels, rows.n_rows);
-    return rows;
-}
-
-// The model with what its iterations use again.
-struct BoundMixture : GaussianMixture {
-    explicit BoundMixture(GaussianMixture&& model) : GaussianMixture(std::move(model)) {}
-    mutable models::SpaceKeeper keeper;
-};
 
 std::unique_ptr<BoundMixture> make_mixture(std::size_t n_components, std::size_t n_features,
                                            std::string_view covariance_type,

@@ -16,6 +16,7 @@ PYBIND11_MODULE(_core, m) {
     bindings::bind_lda(m);
     bindings::bind_mixture(m);
     bindings::bind_fit(m);
+    bindings::bind_hmm(m);
     bindings::bind_random(m);
     bindings::bind_special(m);
 }

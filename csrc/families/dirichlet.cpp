@@ -19,6 +19,8 @@ double positive_exp(double log_weight) {
 }  // namespace
 
 void Weights::mode(const double* counts, double* weights) const {
+    if (type == WeightPrior::none)
+        return;
     const double prior = type == WeightPrior::dirichlet ? concentration - 1.0 : 0.0;
     double total = 0;
     for (std::size_t k = 0; k < n_components; ++k) {
@@ -40,12 +42,14 @@ void Weights::posterior(const double* counts, double* out) const {
         }
         return;
     }
-    for (std::size_t k = 0; k < K; ++k)
+    for (std::size_t k = 0; k < posterior_size(); ++k)
         out[k] = type == WeightPrior::equal ? 1.0 : concentration + counts[k];
 }
 
 void Weights::sample(const double* counts, random::Stream& stream, double* weights) const {
     const std::size_t K = n_components;
+    if (type == WeightPrior::none)
+        return;
     if (type == WeightPrior::equal) {
         std::fill(weights, weights + K, 1.0 / static_cast<double>(K));
         return;
@@ -78,6 +82,10 @@ void Weights::sample(const double* counts, random::Stream& stream, double* weigh
 
 void Weights::expected_log(const double* q, double* out) const {
     const std::size_t K = n_components;
+    if (type == WeightPrior::none) {
+        std::fill(out, out + K, 0.0);
+        return;
+    }
     if (type == WeightPrior::equal) {
         std::fill(out, out + K, -std::log(static_cast<double>(K)));
         return;
@@ -94,6 +102,11 @@ void Weights::expected_log(const double* q, double* out) const {
     const double both = special::digamma(std::accumulate(q, q + K, 0.0));
     for (std::size_t k = 0; k < K; ++k)
         out[k] = special::digamma(q[k]) - both;
+}
+
+void Weights::log_of(const double* weights, double* out) const {
+    for (std::size_t k = 0; k < n_components; ++k)
+        out[k] = type == WeightPrior::none ? 0.0 : std::log(weights[k]);
 }
 
 void Weights::mean(const double* q, double* out) const {
@@ -136,7 +149,7 @@ double Weights::log_prior(const double* weights) const {
 
 double Weights::kl(const double* q) const {
     const std::size_t K = n_components;
-    if (type == WeightPrior::equal)
+    if (type == WeightPrior::equal || type == WeightPrior::none)
         return 0.0;
     const double alpha = concentration;
     if (type == WeightPrior::dirichlet_process) {

@@ -10,14 +10,18 @@
 
 namespace vemfast::detail {
 
-enum class WeightPrior : int { flat, dirichlet, dirichlet_process, equal };
+// `none`: no weights at all, in no parameters; what a mixture's components are without the mixture.
+enum class WeightPrior : int { flat, dirichlet, dirichlet_process, equal, none };
 
 struct VEMFAST_API Weights {
     WeightPrior type = WeightPrior::flat;
     double concentration = 1.0;  // alpha_0 of each component, or the process' gamma
     std::size_t n_components = 1;
 
+    std::size_t point_size() const { return type == WeightPrior::none ? 0 : n_components; }
     std::size_t posterior_size() const {
+        if (type == WeightPrior::none)
+            return 0;
         return type == WeightPrior::dirichlet_process ? 2 * n_components : n_components;
     }
 
@@ -25,6 +29,9 @@ struct VEMFAST_API Weights {
     void mode(const double* counts, double* weights) const;
     void posterior(const double* counts, double* concentration) const;
     void sample(const double* counts, random::Stream& stream, double* weights) const;
+
+    // Logarithms of a point's weights.
+    void log_of(const double* weights, double* out) const;
 
     // E[log weights] under a posterior, and E[weights].
     void expected_log(const double* concentration, double* out) const;

@@ -10,6 +10,8 @@
 
 namespace vemfast::VEMFAST_LEVEL {
 
+extern const GaussianChainKernels gaussian_chain_kernels;
+extern const IndexedChainKernels indexed_chain_kernels;
 extern const IndexedKernels indexed_kernels;
 extern const LdaKernels lda_kernels;
 extern const MixtureKernels mixture_kernels;
@@ -23,6 +25,8 @@ constinit const KernelTable kernel_table{
     .mixture = mixture_kernels,
     .indexed = indexed_kernels,
     .lda = lda_kernels,
+    .gaussian_chain = gaussian_chain_kernels,
+    .indexed_chain = indexed_chain_kernels,
     .special = special_kernels,
 };
 

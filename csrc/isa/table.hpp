@@ -6,6 +6,7 @@
 // is a translation unit of its own, so that levels and groups compile side by side.
 #pragma once
 
+#include "isa/hmm_kernels.hpp"
 #include "isa/indexed_kernels.hpp"
 #include "isa/lda_kernels.hpp"
 #include "isa/mixture_kernels.hpp"
@@ -19,6 +20,8 @@ struct KernelTable {
     const MixtureKernels& mixture;
     const IndexedKernels& indexed;
     const LdaKernels& lda;
+    const GaussianChainKernels& gaussian_chain;
+    const IndexedChainKernels& indexed_chain;
     const SpecialKernels& special;
 };
 

@@ -218,6 +218,36 @@ static MissingWorkspace<T> missing_workspace(const MixtureTask<T>& task, void* m
     return space;
 }
 
+// Adds the statistics of a tile whose responsibilities (or labels, as the rule gives them) are in
+// its workspace. `missing`: the tile has missing values and was scored by score_missing. `skips`:
+// many responsibilities are zero.
+template <class T>
+static void add_statistics(const MixtureTask<T>& task, const MissingTile<T>& tile,
+                           const TileWorkspace<T>& space, MissingWorkspace<T>& holes,
+                           std::size_t row, bool missing, bool skips, double* stats) {
+    const std::size_t K = task.scores.n_components;
+    const std::size_t D = task.scores.n_features;
+    const std::size_t n_padded = tile.n_padded;
+    const StatsLayout layout = stats_layout(task.statistics, K, D);
+    const PackedRows<T> packed{space.packed, space.spare, space.list};
+    const bool by_label = gives_labels(task.rule);
+    if (missing && by_label)
+        complete_by_label<T>(task, tile, row, holes);
+    append_squares<T>(task.statistics, space.x, space.ld, D, n_padded);
+    if (by_label)
+        accumulate_labels<T>(task, space, tile.n, tile_features(task.statistics, D), layout, stats);
+    else if (missing && task.scores.kind == Covariance::full)
+        accumulate_completed<T>(task, tile, space.weighted, holes, layout, stats,
+                                skips ? &packed : nullptr);
+    else
+        accumulate<T>(task.statistics, space.s, space.x, space.ld, 0, K, D, n_padded,
+                      space.weighted, layout, stats, skips ? &packed : nullptr);
+    accumulate_tied<T>(task.statistics, space.w, space.x, space.ld, D, n_padded, space.weighted,
+                       layout, stats);
+    if (missing)
+        add_missing_moments<T>(task, tile, by_label, holes, layout, stats);
+}
+
 // Adds the statistics of rows [first, first + n_rows) to `stats` (layout as in task.hpp).
 template <class T>
 static void mixture_estep(const MixtureTask<T>& task, std::size_t first, std::size_t n_rows,
@@ -225,11 +255,9 @@ static void mixture_estep(const MixtureTask<T>& task, std::size_t first, std::si
     const std::size_t K = task.scores.n_components;
     const std::size_t D = task.scores.n_features;
     const std::size_t features = tile_features(task.statistics, D);
-    const StatsLayout layout = stats_layout(task.statistics, K, D);
     const TileWorkspace<T> space = carve<T>(memory, tile_rows, features, K);
     MissingWorkspace<T> holes = missing_workspace<T>(task, memory, tile_rows, features, space.ld);
     const std::size_t strip = strip_rows<T>(K);
-    const PackedRows<T> packed{space.packed, space.spare, space.list};
     for (std::size_t done = 0; done < n_rows; done += tile_rows) {
         const std::size_t n = at_most(n_rows - done, tile_rows);
         const std::size_t n_padded = round_up(n, kPadRows<T>);
@@ -249,24 +277,9 @@ static void mixture_estep(const MixtureTask<T>& task, std::size_t first, std::si
             bound.entropy += part.entropy;
             bound.zero_lines += part.zero_lines;
         }
-        const bool by_label = gives_labels(task.rule);
-        if (missing && by_label)
-            complete_by_label<T>(task, tile, row, holes);
         // With fewer features looking for the rows costs what it saves.
         const bool skips = D >= 4 && 4 * bound.zero_lines * kLineRows<T> > K * n_padded;
-        append_squares<T>(task.statistics, space.x, space.ld, D, n_padded);
-        if (by_label)
-            accumulate_labels<T>(task, space, n, features, layout, stats);
-        else if (missing && task.scores.kind == Covariance::full)
-            accumulate_completed<T>(task, tile, space.weighted, holes, layout, stats,
-                                    skips ? &packed : nullptr);
-        else
-            accumulate<T>(task.statistics, space.s, space.x, space.ld, 0, K, D, n_padded,
-                          space.weighted, layout, stats, skips ? &packed : nullptr);
-        accumulate_tied<T>(task.statistics, space.w, space.x, space.ld, D, n_padded, space.weighted,
-                           layout, stats);
-        if (missing)
-            add_missing_moments<T>(task, tile, by_label, holes, layout, stats);
+        add_statistics<T>(task, tile, space, holes, row, missing, skips, stats);
         stats[0] += bound.local_bound;
         stats[1] += bound.entropy;
     }

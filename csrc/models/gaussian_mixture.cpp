@@ -254,7 +254,7 @@ std::size_t GaussianMixture::params_size(Kind kind) const {
     const std::size_t covariances = components_.n_covariances();
     const std::size_t shape = K * n_features() + covariances * components_.covariance_size();
     if (kind == Kind::point)
-        return K + shape;
+        return weights_.point_size() + shape;
     return weights_.posterior_size() + K + covariances + shape;
 }
 
@@ -262,7 +262,7 @@ template <class Double>
 detail::GaussianFields<Double> GaussianMixture::fields(Kind kind, Double* params) const {
     const std::size_t K = n_components();
     detail::GaussianFields<Double> out{};
-    out.means = params + (kind == Kind::point ? K : weights_.posterior_size());
+    out.means = params + (kind == Kind::point ? weights_.point_size() : weights_.posterior_size());
     Double* next = out.means + K * n_features();
     if (kind == Kind::posterior) {
         out.precision = next;
@@ -275,12 +275,10 @@ detail::GaussianFields<Double> GaussianMixture::fields(Kind kind, Double* params
 
 void GaussianMixture::log_weights(Kind kind, const double* params, std::vector<double>& out) const {
     out.resize(n_components());
-    if (kind == Kind::posterior) {
+    if (kind == Kind::posterior)
         weights_.expected_log(params, out.data());
-    } else {
-        for (std::size_t k = 0; k < out.size(); ++k)
-            out[k] = std::log(params[k]);
-    }
+    else
+        weights_.log_of(params, out.data());
 }
 
 void GaussianMixture::prepare(Kind kind, const double* params, IterationSpace& space) const {
