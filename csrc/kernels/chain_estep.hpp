@@ -277,7 +277,7 @@ class ChainPass {
         std::size_t used = 0;
         const auto take = [&](double*& pointer, std::size_t count) {
             pointer = reinterpret_cast<double*>(reinterpret_cast<std::uintptr_t>(memory) + used);
-            used += padded_to(count * sizeof(double), 64);
+            used += (count * sizeof(double) + 63) / 64 * 64;
         };
         take(a_, (most_ + 1) * ld_);
         a_ += ld_;  // a row before the first

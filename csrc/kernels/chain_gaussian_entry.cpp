@@ -1,6 +1,7 @@
 // The kernels of hidden Markov models with Gaussian emissions of this level, as the table wants
 // them.
 #include "chain_entry.hpp"
+#include "chain_gaussian.hpp"
 
 namespace vemfast::VEMFAST_LEVEL {
 

@@ -1,6 +1,7 @@
 // The kernels of hidden Markov models with indexed emissions of this level, as the table wants
 // them.
 #include "chain_entry.hpp"
+#include "chain_indexed.hpp"
 
 namespace vemfast::VEMFAST_LEVEL {
 
