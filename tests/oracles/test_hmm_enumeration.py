@@ -14,12 +14,13 @@ from scipy import stats as dist
 from scipy.special import logsumexp
 
 from vemfast.models.base import Step
+from vemfast.models.hmm import HiddenMarkov
 from vemfast.reference import HiddenMarkov as ReferenceHmm
 from vemfast.reference import configure
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-IMPLEMENTATIONS = {"reference": ReferenceHmm}
+IMPLEMENTATIONS = {"reference": ReferenceHmm, "native": HiddenMarkov}
 implementations = pytest.mark.parametrize(
     "implementation", IMPLEMENTATIONS.values(), ids=IMPLEMENTATIONS
 )

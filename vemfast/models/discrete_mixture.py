@@ -24,7 +24,7 @@ from vemfast.models.poisson_predictive import PoissonPredictive
 from vemfast.stats import Params, Stats
 from vemfast.streams import StreamBlock
 
-__all__ = ["DiscreteMixture"]
+__all__ = ["DiscreteMixture", "log_base_measure", "native", "native_rows"]
 
 Array = NDArray[np.float64]
 
@@ -45,7 +45,7 @@ class DiscreteMixture(NativeMixture[_core.IndexedTable]):
     _native: _core.DiscreteMixture
 
     def __init__(self, config: DiscreteConfig, start: Start | None = None) -> None:
-        super().__init__(config, Start() if start is None else start, _native(config))
+        super().__init__(config, Start() if start is None else start, native(config))
         self.unavailable = config.prior.unavailable(config.family)
         self.locations = config.table_name
 
@@ -145,7 +145,7 @@ class DiscreteMixture(NativeMixture[_core.IndexedTable]):
             return table.log_density(block)
         base = self._base(block, n_jobs) if output == "log_density" else None
         return _core.indexed_assign(
-            table, _data(block), block.dtype == np.float32, base, output, n_jobs
+            table, native_rows(block), block.dtype == np.float32, base, output, n_jobs
         )
 
     # ---- passes over the rows --------------------------------------------------------------
@@ -155,7 +155,7 @@ class DiscreteMixture(NativeMixture[_core.IndexedTable]):
     ) -> Stats:
         buffer = _core.indexed_e_step(
             table,
-            _data(block),
+            native_rows(block),
             block.dtype == np.float32,
             block.weights,
             self._base(block, step.n_jobs),
@@ -173,7 +173,7 @@ class DiscreteMixture(NativeMixture[_core.IndexedTable]):
     ) -> Stats:
         buffer = _core.indexed_given_step(
             table,
-            _data(block),
+            native_rows(block),
             block.dtype == np.float32,
             block.weights,
             self._base(block, n_jobs),
@@ -190,11 +190,7 @@ class DiscreteMixture(NativeMixture[_core.IndexedTable]):
 
     def _base(self, block: IndexedBlock, n_jobs: int) -> Array | None:
         """Return the log base measure of each row; it is kept with the block."""
-        if self.config.family != "poisson":
-            return None
-        if block.base is None:
-            block.base = _core.indexed_log_base_measure(_data(block), block.n_features, n_jobs)
-        return block.base
+        return log_base_measure(self.config, block, n_jobs)
 
     def _refuse_impossible(
         self, point: Params, blocks: Sequence[IndexedBlock | StreamBlock], step: Step
@@ -229,14 +225,27 @@ class DiscreteMixture(NativeMixture[_core.IndexedTable]):
         table[:, empty] = 0.5 * (np.where(np.isnan(points), mean, points) + mean).T
 
 
-def _data(block: IndexedBlock) -> Any:
+def log_base_measure(
+    config: DiscreteConfig, block: IndexedBlock, n_jobs: int
+) -> NDArray[np.float64] | None:
+    """Return the log base measure of each row, None where it is 0; it is kept with the block."""
+    if config.family != "poisson":
+        return None
+    if block.base is None:
+        block.base = _core.indexed_log_base_measure(native_rows(block), block.n_features, n_jobs)
+    return block.base
+
+
+def native_rows(block: IndexedBlock) -> Any:
+    """Return rows as the extension takes them."""
     rows = block.rows
     if isinstance(rows, SparseRows):
         return rows.indptr, rows.indices, rows.values
     return rows
 
 
-def _native(config: DiscreteConfig) -> _core.DiscreteMixture:
+def native(config: DiscreteConfig) -> _core.DiscreteMixture:
+    """Return the native model of a configuration."""
     prior = config.prior
     return _core.DiscreteMixture(
         family=config.family,

@@ -24,7 +24,7 @@ from vemfast.models.start_rows import START_ROWS, drawn_rows, some_rows
 from vemfast.stats import Params, Stats
 from vemfast.streams import StreamBlock
 
-__all__ = ["GaussianMixture"]
+__all__ = ["GaussianMixture", "native"]
 
 
 class GaussianMixture(NativeMixture[_core.ScoreTable]):
@@ -48,7 +48,7 @@ class GaussianMixture(NativeMixture[_core.ScoreTable]):
     def __init__(
         self, config: GaussianConfig, start: Start | None = None, merges: bool = False
     ) -> None:
-        super().__init__(config, Start() if start is None else start, _native(config))
+        super().__init__(config, Start() if start is None else start, native(config))
         self.merges = merges
         self.unavailable = config.prior.unavailable()
 
@@ -272,7 +272,8 @@ class GaussianMixture(NativeMixture[_core.ScoreTable]):
         return centres * scale
 
 
-def _native(config: GaussianConfig) -> _core.GaussianMixture:
+def native(config: GaussianConfig) -> _core.GaussianMixture:
+    """Return the native model of a configuration."""
     prior = config.prior
     return _core.GaussianMixture(
         n_components=config.n_components,

@@ -1,0 +1,253 @@
+"""Hidden Markov models, native, behind the model contract: thin.
+
+Everything over the steps and every update happens in the extension; this file names the layouts,
+keeps the configuration, and chooses starts. Its plain NumPy twin is `vemfast.reference.hmm`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vemfast import _core
+from vemfast.data import IndexedBlock
+from vemfast.models import discrete_mixture, gaussian_mixture
+from vemfast.models.base import Model, Step
+from vemfast.models.discrete_config import DiscreteConfig
+from vemfast.models.discrete_config import Start as DiscreteStart
+from vemfast.models.gaussian_config import Start as GaussianStart
+from vemfast.models.hmm_config import LOCAL_RULES, HmmConfig, Start
+from vemfast.sequences import SequenceBlock
+from vemfast.stats import Params, Stats
+
+__all__ = ["HiddenMarkov"]
+
+Array = NDArray[np.float64]
+_Result = TypeVar("_Result")
+
+
+class HiddenMarkov(Model):
+    """Hidden Markov model of Gaussian, Bernoulli, Poisson or categorical emissions.
+
+    Parameters
+    ----------
+    config : HmmConfig
+        Shape and priors.
+    start : Start, default=None
+        How `init` finds its first parameters. None: emissions by k-means.
+    """
+
+    threads_within = True
+    local_rules = MappingProxyType(dict(LOCAL_RULES))
+
+    def __init__(self, config: HmmConfig, start: Start | None = None) -> None:
+        self.config = config
+        self.is_discrete = isinstance(config.emission, DiscreteConfig)
+        usual = DiscreteStart() if self.is_discrete else GaussianStart()
+        self.start = Start(usual) if start is None else start
+        self.layout = config.stats_layout()
+        self.unavailable = config.unavailable()
+        self._layouts = {kind: config.params_layout(kind) for kind in ("point", "posterior")}
+        self._core = _native(config)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return HiddenMarkov, (self.config, self.start)
+
+    # ---- the contract ----------------------------------------------------------------------
+
+    def prepare(self, params: Params) -> _core.HmmTable:
+        """Return the table of a point, or the expected one of a posterior."""
+        return self._core.prepare(params.kind, params.buffer)
+
+    def e_step(self, prepared: _core.HmmTable, block: SequenceBlock, step: Step) -> Stats:
+        """Return the statistics of one block of sequences.
+
+        Raises
+        ------
+        ValueError
+            If a sequence of positive weight is impossible under the parameters.
+        """
+        buffer, state = _naming_sequences(
+            block,
+            lambda: _core.hmm_e_step(
+                prepared,
+                *self._rows(block, step.n_jobs, with_base=True),
+                block.lengths,
+                block.weights,
+                block.labels,
+                block.offset,
+                step.local_rule,
+                block.local if step.local_rule == "factorised" else None,
+                step.seed,
+                step.iteration,
+                step.n_jobs,
+            ),
+        )
+        stats = Stats(self.layout, buffer)
+        stats.local = state
+        return stats
+
+    def update(self, params: Params | None, stats: Stats, step: Step) -> Params:
+        """Return the mode, posterior or draw given the statistics."""
+        rule = step.parameter_rule
+        kind = "posterior" if rule == "posterior" else "point"
+        buffer = self._core.update(
+            rule,
+            "point" if params is None else params.kind,
+            None if params is None else params.buffer,
+            stats.buffer,
+            step.seed,
+            step.iteration,
+        )
+        return Params(self._layouts[kind], kind, buffer)
+
+    def global_term(self, params: Params) -> float:
+        """Return the log prior of a point or -KL(q || prior) of a posterior, nats."""
+        return self._core.global_term(params.kind, params.buffer)
+
+    def expected_log_joint(self, params: Params, stats: Stats) -> float:
+        """Return the inner product of statistics and natural parameters, nats."""
+        return self._core.expected_log_joint(params.kind, params.buffer, stats.buffer)
+
+    def init(self, blocks: Sequence[SequenceBlock], step: Step) -> Params:
+        """Return first parameters as `start` says.
+
+        Emissions as the mixture of the steps, as if they were independent, would start; start and
+        transitions equal, so that nothing is ruled out that is not meant to be.
+        """
+        first = Params(self._layouts["point"], "point")
+        nothing = Stats(self.layout)
+        first.buffer[:] = self._core.update("point", "point", None, nothing.buffer, 0, 0)
+        for name, value in self._first_emissions(blocks, step).items():
+            first[name] = value
+        if self.start.startprob is not None:
+            first["startprob"] = self.start.startprob
+        if self.start.transmat is not None:
+            first["transmat"] = self.start.transmat
+        return self.adopt(first, blocks, step)
+
+    def adopt(self, params: Params, blocks: Sequence[SequenceBlock], step: Step) -> Params:
+        """Return `params` as the parameter rule wants them, by one E-step where it must."""
+        kind = "posterior" if step.parameter_rule == "posterior" else "point"
+        if params.kind == kind:
+            return params
+        table, exact = self.prepare(params), Step("exact", "point", step.seed, 0, step.n_jobs)
+        stats = [self.e_step(table, block, exact) for block in blocks]
+        return self.update(params, sum(stats[1:], stats[0]), step)
+
+    def diagnose(self, params: Params, stats: Stats) -> list[str]:
+        """Return warnings of states that no step is in."""
+        if params.kind != "point":
+            return []
+        counts = stats["counts"].reshape(self.config.n_components, -1).sum(axis=1)
+        return [
+            f"state {k} is empty: no step is in it, so its emissions and its row of the transition "
+            "matrix mean nothing; use fewer states or another start"
+            for k in np.flatnonzero(counts <= 0)
+        ]
+
+    # ---- use -------------------------------------------------------------------------------
+
+    def score(self, table: _core.HmmTable, block: SequenceBlock, n_jobs: int = 1) -> Array:
+        """Return log p of each sequence, nats, -inf for an impossible one."""
+        own = self._rows(block, n_jobs, with_base=True)
+        return _core.hmm_score(table, *own, block.lengths, block.labels, n_jobs)
+
+    def decode(
+        self, table: _core.HmmTable, block: SequenceBlock, n_jobs: int = 1
+    ) -> tuple[NDArray[np.int32], Array]:
+        """Return the best path of each sequence, (n_steps,), and its log joint, (n,)."""
+        own = self._rows(block, n_jobs, with_base=True)
+        return _naming_sequences(
+            block, lambda: _core.hmm_decode(table, *own, block.lengths, block.labels, n_jobs)
+        )
+
+    def posteriors(self, table: _core.HmmTable, block: SequenceBlock, n_jobs: int = 1) -> Array:
+        """Return p(z_t given the whole sequence) of each step, (n_steps, K)."""
+        own = self._rows(block, n_jobs)
+        return _naming_sequences(
+            block, lambda: _core.hmm_posteriors(table, *own, block.lengths, block.labels, n_jobs)
+        )
+
+    def scores(self, table: _core.HmmTable, block: SequenceBlock, n_jobs: int = 1) -> Array:
+        """Return the log density of each step in each state, without base measure, (n_steps, K)."""
+        own = self._rows(block, n_jobs)
+        return _core.hmm_scores(table, *own, block.lengths, block.labels, n_jobs)
+
+    # ---- helpers -----------------------------------------------------------------------------
+
+    def _rows(
+        self, block: SequenceBlock, n_jobs: int, with_base: bool = False
+    ) -> tuple[Any, Any, bool]:
+        """Return rows, base measures and whether scores are single, as the extension asks."""
+        rows = block.rows
+        if not isinstance(rows, IndexedBlock):
+            return rows.X, None, False
+        base = None
+        if with_base and isinstance(self.config.emission, DiscreteConfig):
+            base = discrete_mixture.log_base_measure(self.config.emission, rows, n_jobs)
+        return discrete_mixture.native_rows(rows), base, rows.dtype == np.float32
+
+    def _first_emissions(
+        self, blocks: Sequence[SequenceBlock], step: Step
+    ) -> dict[str, NDArray[np.float64]]:
+        """Return point parameters of the emissions, as a mixture of the steps starts."""
+        emission = self.config.emission
+        rows: list[Any] = [block.steps() for block in blocks]
+        start: Any = self.start.emission
+        point = Step("hard", "point", step.seed, 0, step.n_jobs)
+        mixture: Any
+        if isinstance(emission, DiscreteConfig):
+            mixture = discrete_mixture.DiscreteMixture(_with_weights(emission), start)
+        else:
+            mixture = gaussian_mixture.GaussianMixture(_with_weights(emission), start)
+        first = mixture.init(rows, point)
+        return {name: first[name] for name in self.config.emission_fields}
+
+
+def _with_weights(emission: Any) -> Any:
+    """Return the configuration of the mixture of the same components with free weights."""
+    return replace(emission, prior=replace(emission.prior, weight_type="flat"))
+
+
+def _naming_sequences(block: SequenceBlock, call: Callable[[], _Result]) -> _Result:
+    """Return what `call` does; an impossible sequence is named by its number among all of them."""
+    try:
+        return call()
+    except ValueError as error:
+        found = re.search(r"sequence (\d+) impossible from t=(\d+)", str(error))
+        if found is None:
+            raise
+        raise ValueError(
+            f"sequence {block.first + int(found[1])} impossible from t={found[2]}: no path of "
+            "states has its observations under these parameters; give priors that allow them, or "
+            "another start"
+        ) from None
+
+
+def _native(config: HmmConfig) -> _core.HiddenMarkov:
+    emission = config.emission
+    of_family: Any
+    if isinstance(emission, DiscreteConfig):
+        of_family = discrete_mixture.native(emission)
+    else:
+        of_family = gaussian_mixture.native(emission)
+    return _core.HiddenMarkov(
+        of_family,
+        start_prior=config.start_prior,
+        transition_prior=config.transition_prior,
+        start_support=config.start_support,
+        transition_support=config.transition_support,
+        start_frozen=config.start_frozen,
+        transition_frozen=config.transition_frozen,
+        n_sweeps=config.n_sweeps,
+        sweep_tol=config.sweep_tol,
+        n_mix=config.n_mix,
+        mix_prior=config.mix_prior,
+    )
