@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from vemfast.documents import DocumentBlock
     from vemfast.errors import DegenerateWarning, ModelFileError, NumericalError
     from vemfast.estimators import (
+        BernoulliHMM,
         BernoulliMixture,
+        CategoricalHMM,
         CategoricalMixture,
+        GaussianHMM,
         GaussianMixture,
         LatentDirichletAllocation,
         MixtureFits,
+        PoissonHMM,
         PoissonMixture,
         VariationalAutoencoder,
         fit_many,
@@ -38,10 +42,13 @@ if TYPE_CHECKING:
 
 # Where each public name is defined.
 _LAZY = {
+    "BernoulliHMM": "vemfast.estimators",
     "BernoulliMixture": "vemfast.estimators",
+    "CategoricalHMM": "vemfast.estimators",
     "CategoricalMixture": "vemfast.estimators",
     "DegenerateWarning": "vemfast.errors",
     "DocumentBlock": "vemfast.documents",
+    "GaussianHMM": "vemfast.estimators",
     "GaussianMixture": "vemfast.estimators",
     "IndexedBlock": "vemfast.data",
     "LatentDirichletAllocation": "vemfast.estimators",
@@ -51,6 +58,7 @@ _LAZY = {
     "ModelFileError": "vemfast.errors",
     "NumericalError": "vemfast.errors",
     "Params": "vemfast.stats",
+    "PoissonHMM": "vemfast.estimators",
     "PoissonMixture": "vemfast.estimators",
     "RowBlock": "vemfast.data",
     "SequenceBlock": "vemfast.sequences",
@@ -71,10 +79,13 @@ _LAZY = {
 }
 
 __all__ = [
+    "BernoulliHMM",
     "BernoulliMixture",
+    "CategoricalHMM",
     "CategoricalMixture",
     "DegenerateWarning",
     "DocumentBlock",
+    "GaussianHMM",
     "GaussianMixture",
     "IndexedBlock",
     "LatentDirichletAllocation",
@@ -84,6 +95,7 @@ __all__ = [
     "ModelFileError",
     "NumericalError",
     "Params",
+    "PoissonHMM",
     "PoissonMixture",
     "RowBlock",
     "SequenceBlock",

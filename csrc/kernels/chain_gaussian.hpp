@@ -174,7 +174,7 @@ class GaussianEmission {
         shares_by_component<T>(g, ld, n, n_padded, K_, s_, space_.ld);
         if (steps_.n_mix > 1)
             weigh_components(n_padded);
-        add_statistics<T>(task_, tile(n, n_padded), space_, holes_, row, missing, false, stats);
+        add(row, n, n_padded, missing, stats);
     }
 
     // Under one label a step.
@@ -188,10 +188,18 @@ class GaussianEmission {
             space_.labels[r] = r < n ? labels[r] : 0;
         if (steps_.n_mix > 1)
             best_components(missing, n, n_padded);
-        add_statistics<T>(task_, tile(n, n_padded), space_, holes_, row, missing, false, stats);
+        add(row, n, n_padded, missing, stats);
     }
 
   private:
+    void add(std::size_t row, std::size_t n, std::size_t n_padded, bool missing, double* stats) {
+        // A mixture has the entropy of missing values in front of its counts. A chain has a
+        // transition there, and takes its entropy from the bound.
+        const double transition = stats[1];
+        add_statistics<T>(task_, tile(n, n_padded), space_, holes_, row, missing, false, stats);
+        stats[1] = transition;
+    }
+
     MissingTile<T> tile(std::size_t n, std::size_t n_padded) const {
         return {space_.x, space_.s, space_.w, space_.spare, space_.labels, space_.ld, n, n_padded};
     }

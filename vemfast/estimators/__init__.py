@@ -7,7 +7,11 @@ command line and `vemfast.ladder`.
 
 from vemfast.estimators.bernoulli_mixture import BernoulliDraws, BernoulliMixture
 from vemfast.estimators.categorical_mixture import CategoricalDraws, CategoricalMixture
+from vemfast.estimators.discrete_hmm import BernoulliHMM, CategoricalHMM, PoissonHMM
+from vemfast.estimators.gaussian_hmm import GaussianHMM
 from vemfast.estimators.gaussian_mixture import GaussianMixture, PosteriorDraws
+from vemfast.estimators.hmm import StateDraws
+from vemfast.estimators.hmm_filter import HmmFilter
 from vemfast.estimators.lda import LatentDirichletAllocation, TopicDraws
 from vemfast.estimators.many import MixtureFits, fit_many
 from vemfast.estimators.poisson_mixture import PoissonDraws, PoissonMixture
@@ -15,15 +19,21 @@ from vemfast.estimators.vae import VariationalAutoencoder
 
 __all__ = [
     "BernoulliDraws",
+    "BernoulliHMM",
     "BernoulliMixture",
     "CategoricalDraws",
+    "CategoricalHMM",
     "CategoricalMixture",
+    "GaussianHMM",
     "GaussianMixture",
+    "HmmFilter",
     "LatentDirichletAllocation",
     "MixtureFits",
     "PoissonDraws",
+    "PoissonHMM",
     "PoissonMixture",
     "PosteriorDraws",
+    "StateDraws",
     "TopicDraws",
     "VariationalAutoencoder",
     "fit_many",

@@ -180,6 +180,15 @@ class HiddenMarkov(Model):
         own = self._rows(block, n_jobs)
         return _core.hmm_scores(table, *own, block.lengths, block.labels, n_jobs)
 
+    def base(self, block: SequenceBlock) -> float:
+        """Return the log base measure of all steps, which `scores` leave out, nats."""
+        base = self._rows(block, 1, with_base=True)[1]
+        return 0.0 if base is None else float(base.sum())
+
+    def mean_chain(self, params: Params) -> Array:
+        """Return E[start], then the rows of E[transitions], of a posterior, (K + K * K,)."""
+        return self._core.mean_chain(params.buffer)
+
     # ---- helpers -----------------------------------------------------------------------------
 
     def _rows(
