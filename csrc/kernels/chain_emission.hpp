@@ -4,7 +4,8 @@
 // An emission has `steps` (what it is told) and, for at most tile_steps steps at a time,
 //   likelihoods   exp(score - shift) by step, n x ld, shift the largest score of the step
 //   scores        the scores themselves, -inf where a state cannot have made the step
-//   accumulate    adds the statistics under weighted shares by step, or under one label a step
+//   accumulate    adds the statistics under weighted shares by step, or under one label a step,
+//                 and returns the entropy of missing values
 // A step that no state can have made has likelihoods of zero.
 #pragma once
 

@@ -10,6 +10,7 @@
 #include "../latents/chain_path.hpp"
 #include "../latents/chain_sweep.hpp"
 #include "chain_emission.hpp"
+#include "chain_recursions.hpp"
 
 namespace vemfast::VEMFAST_LEVEL {
 namespace {
@@ -67,7 +68,7 @@ class ChainPass {
             const double* b = likelihoods(emission, lo, n, b_);
             if (lo + n < part.n_steps && (lo + n) % every == 0)
                 copy(h_, checkpoints + ((lo + n) / every - 1) * ld_);
-            with_vectors(ld_, [&]<int V>() { backward_alone<V>(*chain_, b, n, h_); });
+            run_backward_alone(*chain_, b, n, h_);
         }
         if (!is_normal_sum(sum_states(h_, ld_)))
             outcome.failed[0] = 1;
@@ -106,9 +107,7 @@ class ChainPass {
             double* d = labels == nullptr ? rows : rows + lo * ld_;
             emission.scores(part.first + lo, n, d, ld_);
             for_runs(lo, n, [&](const Run& run) {
-                with_vectors(ld_, [&]<int V>() {
-                    best_run<V>(*chain_, d + (run.lo - lo) * ld_, run.hi - run.lo, run.begins);
-                });
+                run_best(*chain_, d + (run.lo - lo) * ld_, run.hi - run.lo, run.begins);
                 const double* row = d + (run.hi - 1 - lo) * ld_;
                 if (run.ends && log_joint != nullptr)
                     log_joint[run.sequence - part_.first_sequence] =
@@ -186,8 +185,8 @@ class ChainPass {
         }
     }
 
-    // The factorised rule over whole sequences: statistics, and the entropy of q and the base
-    // measures in stats[1].
+    // The factorised rule over whole sequences: statistics, and the entropy of q (of missing
+    // values, too) and the base measures in stats[1].
     void sweep(const ChainPart& part, const double* weights, const ChainSweeps& sweeps,
                const ChainOutcome& outcome, double* stats) {
         Emission emission(*steps_, behind_);
@@ -203,10 +202,8 @@ class ChainPass {
             const bool cold = sweeps.before == nullptr;
             // What has no weight keeps its state.
             const bool idle = weights != nullptr && !(weights[run.sequence] > 0);
-            const bool fine = with_vectors(ld_, [&]<int V>() {
-                return sweep_sequence<V>(*chain_, b_ + run.lo * ld_, q, n, cold,
+            const bool fine = run_sweeps(*chain_, b_ + run.lo * ld_, q, n, cold,
                                          idle ? 0 : sweeps.n_sweeps, sweeps.tolerance, h_);
-            });
             if (!fine) {
                 clear(q, n * ld_);
                 if (!idle)
@@ -235,7 +232,7 @@ class ChainPass {
                 }
             });
             add_pairs(a_ + lo * ld_ - ld_, u, K_, ld_, n, pairs_);
-            emission.accumulate(part.first + lo, n, g_, ld_, w_, emission_stats(stats));
+            stats[1] += emission.accumulate(part.first + lo, n, g_, ld_, w_, emission_stats(stats));
         }
         double* transitions = stats + 2 + K_;
         for (std::size_t i = 0; i < K_; ++i) {
@@ -423,10 +420,7 @@ class ChainPass {
                     clear(a + at * ld_, count * ld_);
                     return;
                 }
-                with_vectors(ld_, [&]<int V>() {
-                    forward_run<V>(*chain_, b + at * ld_, a + at * ld_, r + at, count, run.begins,
-                                   state);
-                });
+                run_forward(*chain_, b + at * ld_, a + at * ld_, r + at, count, run.begins, state);
                 for (std::size_t t = at; t < at + count; ++t)
                     shift += shift_[t];
                 if (!run.ends && run.hi != part_.n_steps)
@@ -485,10 +479,8 @@ class ChainPass {
                 else if (run.hi == part_.n_steps)
                     copy(part_.backward, h_);
                 bool normal = align(a + (at + count - 1) * ld_);
-                with_vectors(ld_, [&]<int V>() {
-                    backward_run<V>(*chain_, a + at * ld_, b + at * ld_, r_ + run.lo, count, w, h_,
-                                    g_ + at * ld_);
-                });
+                run_backward(*chain_, a + at * ld_, b + at * ld_, r_ + run.lo, count, w, h_,
+                             g_ + at * ld_);
                 // Numbers that are not finite stay so.
                 if (run.begins) {
                     normal = normal && is_normal_sum(sum_states(h_, ld_));

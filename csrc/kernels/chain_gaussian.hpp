@@ -162,9 +162,10 @@ class GaussianEmission {
         by_step<T>(s_, space_.ld, K_, n, false, out, ld, nullptr);
     }
 
-    // Under shares times weights g, n x ld; w: the weights of the steps.
-    void accumulate(std::size_t row, std::size_t n, const double* g, std::size_t ld,
-                    const double* w, double* stats) {
+    // Under shares times weights g, n x ld; w: the weights of the steps. Returns the (weighted)
+    // entropy of the missing values.
+    double accumulate(std::size_t row, std::size_t n, const double* g, std::size_t ld,
+                      const double* w, double* stats) {
         const bool missing = read(row, n, w);
         const std::size_t n_padded = round_up(n, kPadRows<T>);
         if (missing)
@@ -174,7 +175,7 @@ class GaussianEmission {
         shares_by_component<T>(g, ld, n, n_padded, K_, s_, space_.ld);
         if (steps_.n_mix > 1)
             weigh_components(n_padded);
-        add(row, n, n_padded, missing, stats);
+        return add(row, n, n_padded, missing, stats);
     }
 
     // Under one label a step.
@@ -192,12 +193,15 @@ class GaussianEmission {
     }
 
   private:
-    void add(std::size_t row, std::size_t n, std::size_t n_padded, bool missing, double* stats) {
-        // A mixture has the entropy of missing values in front of its counts. A chain has a
-        // transition there, and takes its entropy from the bound.
+    // The entropy of the missing values stands in front of a mixture's counts, where a chain has a
+    // transition.
+    double add(std::size_t row, std::size_t n, std::size_t n_padded, bool missing, double* stats) {
         const double transition = stats[1];
+        stats[1] = 0;
         add_statistics<T>(task_, tile(n, n_padded), space_, holes_, row, missing, false, stats);
+        const double entropy = stats[1];
         stats[1] = transition;
+        return entropy;
     }
 
     MissingTile<T> tile(std::size_t n, std::size_t n_padded) const {

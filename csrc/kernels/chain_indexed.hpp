@@ -52,8 +52,8 @@ class IndexedEmission {
         return task_.rows.base == nullptr ? 0.0 : task_.rows.base[row];
     }
 
-    void accumulate(std::size_t row, std::size_t n, const double* g, std::size_t ld,
-                    const double* /*w*/, double* stats) {
+    double accumulate(std::size_t row, std::size_t n, const double* g, std::size_t ld,
+                      const double* /*w*/, double* stats) {
         const TileEntries<T> entries = tile_entries<T>(task_, row, n, space_.entries);
         const std::size_t r_ld = task_.scores.ld;
         for (std::size_t i = 0; i < n; ++i) {
@@ -62,6 +62,7 @@ class IndexedEmission {
         }
         indexed_accumulate<T>(entries, task_.scores.n_indexed, space_.r, r_ld,
                               task_.scores.n_components, space_.features, space_.row, stats + 2);
+        return 0;  // what is missing is no part of the statistics
     }
 
     void accumulate_labels(std::size_t row, std::size_t n, const std::int32_t* labels,

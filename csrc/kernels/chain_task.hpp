@@ -71,6 +71,15 @@ struct ChainOutcome {
     double* posteriors = nullptr;  // n_steps x K, in the place of statistics; or null
 };
 
+// What the forward recursion carries from one run of steps to the next.
+struct ForwardState {
+    double sum = 1;         // S of the last step
+    double sum_before = 1;  // and of the one before
+    double smallest = 1;    // of all S
+    double largest = 1;
+    std::int64_t exponent = 0;  // sum of log2 r
+};
+
 // Coordinate sweeps of the factorised rule; state: q of all steps, n_steps x K.
 struct ChainSweeps {
     const double* before = nullptr;  // null: a cold start

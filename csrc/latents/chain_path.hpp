@@ -105,7 +105,7 @@ inline BestState best_state(const double* a, const double* more, std::size_t ld)
 }
 
 // The best states of steps n - 1 down to 0, given that of step n.
-static void trace_best(const ChainTables& chain, const double* d, std::size_t n, std::size_t next,
+inline void trace_best(const ChainTables& chain, const double* d, std::size_t n, std::size_t next,
                        std::int32_t* labels) {
     for (std::size_t t = n; t-- > 0;) {
         const double* into = chain.log_transposed + next * chain.ld;
@@ -138,7 +138,7 @@ inline std::size_t draw_state(const double* a, const double* more, std::size_t n
 
 // The states of steps n - 1 down to 0 drawn given that of step n; u: the steps' uniforms. False if
 // numbers left the normal range.
-static bool trace_drawn(const ChainTables& chain, const double* a, std::size_t n, std::size_t next,
+inline bool trace_drawn(const ChainTables& chain, const double* a, std::size_t n, std::size_t next,
                         const double* u, std::int32_t* labels) {
     for (std::size_t t = n; t-- > 0;) {
         next =

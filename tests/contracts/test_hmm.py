@@ -126,8 +126,6 @@ def test_the_bound_never_falls(make, family, chain, prior, rung, whole, schedule
 @pytest.mark.parametrize("schedule", ["batch", "memoized"])
 @deterministic
 def test_the_bound_never_falls_in_any_family(make, family, chain, prior, rung, whole, schedule):
-    if "spherical" in family and rung == "mean-field" and whole == "missing":
-        pytest.xfail("with missing features it falls by some 2e-7 of itself; why is not known yet")
     never_falls(make(family, chain, prior, whole), family, rung, whole, schedule)
 
 
