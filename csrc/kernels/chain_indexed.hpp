@@ -61,7 +61,8 @@ class IndexedEmission {
                 space_.r[i * r_ld + k] = k < ld ? static_cast<T>(g[i * ld + k]) : T(0);
         }
         indexed_accumulate<T>(entries, task_.scores.n_indexed, space_.r, r_ld,
-                              task_.scores.n_components, space_.features, space_.row, stats + 2);
+                              task_.scores.n_components, space_.features, space_.row, stats + 2,
+                              nullptr);
         return 0;  // what is missing is no part of the statistics
     }
 
@@ -71,7 +72,7 @@ class IndexedEmission {
         for (std::size_t i = 0; i < n; ++i)
             space_.w[i] = static_cast<T>(w[i]);
         indexed_accumulate_labels<T>(entries, labels, space_.w, task_.scores.n_components,
-                                     stats + 2);
+                                     stats + 2, nullptr);
     }
 
   private:
