@@ -208,8 +208,15 @@ class HiddenMarkov(Model):
     ) -> dict[str, NDArray[np.float64]]:
         """Return point parameters of the emissions, as a mixture of the steps starts."""
         emission = self.config.emission
-        rows: list[Any] = [block.steps() for block in blocks]
         start: Any = self.start.emission
+        if isinstance(emission, DiscreteConfig) and start.table is not None:
+            return {emission.table_name: start.table}
+        rows: list[Any] = [block.steps() for block in blocks]
+        if self.config.n_mix == 1:  # else a known state is no known component
+            rows = [
+                own if block.labels is None else own.with_labels(block.labels)
+                for own, block in zip(rows, blocks, strict=True)
+            ]
         point = Step("hard", "point", step.seed, 0, step.n_jobs)
         mixture: Any
         if isinstance(emission, DiscreteConfig):
