@@ -10,7 +10,6 @@
 #pragma once
 
 #include "../families/gaussian_accumulate.hpp"
-#include "../families/indexed_score.hpp"
 #include "../latents/chain.hpp"
 #include "../latents/mixture.hpp"
 
