@@ -6,6 +6,7 @@
 // because one chain of additions would wait for its own latency.
 #pragma once
 
+#include "impossible.hpp"
 #include "indexed_entries.hpp"
 
 namespace vemfast::VEMFAST_LEVEL {
@@ -21,14 +22,6 @@ constexpr int kChains = V >= 5   ? 1
                         : V >= 3 ? 2
                         : V == 2 ? 4
                                  : 8;
-
-// The score of a row that contradicts a component: finite, so that shares of such rows are not NaN.
-template <class T>
-constexpr T kImpossible = sizeof(T) == 8 ? T(-1e300) : T(-1e37);
-
-// What is below this, weights included, has such a score in it.
-template <class T>
-constexpr T kUnreachable = sizeof(T) == 8 ? T(-1e250) : T(-1e30);
 
 // sum over i < n of value[i] row(i)[0..V vectors), in registers: sum[0] holds the result.
 template <class T, int V, bool Valued, class Row>

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "../families/gaussian_accumulate.hpp"
+#include "../families/impossible.hpp"
 #include "../latents/chain.hpp"
 #include "../latents/mixture.hpp"
 
