@@ -11,6 +11,7 @@ from reliability.helpers import DETERMINISTIC, FEW_DRAWS, RUNGS, quiet
 from scipy.special import logsumexp
 from scipy.stats import norm, poisson
 
+import vemfast
 from vemfast import (
     BernoulliHMM,
     BernoulliMixture,
@@ -467,3 +468,42 @@ def test_the_stationary_distribution_stays():
     p = estimator.get_stationary_distribution()
     assert p.sum() == pytest.approx(1, rel=1e-12)
     np.testing.assert_allclose(p @ estimator.transmat_, p, atol=1e-12)
+
+
+# ---- files -------------------------------------------------------------------------------------
+
+
+@kinds
+@rungs
+def test_a_file_brings_the_model_back(kind, inference, tmp_path):
+    support = np.triu(np.ones((3, 3), dtype=bool)) if inference == "em" else None
+    held = np.array([[0.6, np.nan, np.nan], [np.nan] * 3, [np.nan] * 3])
+    estimator = fitted(kind, inference, transmat_support=support, transmat_frozen=held)
+    path = tmp_path / "model.safetensors"
+    estimator.save(path)
+    again = vemfast.load(path)
+    assert type(again) is kind
+    rows = ROWS[kind]
+    assert again.score(rows, LENGTHS) == estimator.score(rows, LENGTHS)
+    np.testing.assert_array_equal(again.predict(rows, LENGTHS), estimator.predict(rows, LENGTHS))
+    np.testing.assert_array_equal(again.transmat_frozen, held)
+    assert set(vars(again)) == set(vars(estimator))
+    if inference == "gibbs":
+        np.testing.assert_array_equal(again.posterior_.transmat, estimator.posterior_.transmat)
+    with quiet():
+        again.set_params(n_iter=2).fit(rows, LENGTHS) if inference != "gibbs" else None
+    estimator.transmat_ = estimator.transmat_ * 2
+    with pytest.raises(ValueError, match="transmat_"):
+        estimator.save(path)
+
+
+def test_symbols_of_several_columns(tmp_path):
+    rows = np.c_[ROWS[CategoricalHMM], ROWS[BernoulliHMM][:, :2]]
+    estimator = fitted(CategoricalHMM, rows=rows, inference="mean-field")
+    assert [table.shape for table in estimator.emissionprob_] == [(3, 6), (3, 2), (3, 2)]
+    estimator.save(tmp_path / "m.safetensors")
+    again = vemfast.load(tmp_path / "m.safetensors")
+    assert again.score(rows) == estimator.score(rows)
+    drawn, _ = estimator.sample(50)
+    assert np.isfinite(again.score(drawn))
+    assert estimator.forecast(2, rows)[1].shape == (2, 10)

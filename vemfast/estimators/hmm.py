@@ -359,6 +359,12 @@ class HmmEstimator(Estimator):
         path = points.sample_states(self.startprob_, self.transmat_, int(n_samples), rng, currstate)
         return self._draw_rows(path, rng), path
 
+    def save(self, path: Any) -> None:
+        """Write the fitted model to a safetensors file; `vemfast.load` reads it."""
+        from vemfast.io import save
+
+        save(self, path)
+
     def get_stationary_distribution(self) -> Array:
         """Return the distribution of states that the transition matrix leaves as it is."""
         check_is_fitted(self)

@@ -18,14 +18,19 @@ from numpy.typing import NDArray
 from vemfast.errors import ModelFileError
 from vemfast.estimators import (
     BernoulliDraws,
+    BernoulliHMM,
     BernoulliMixture,
     CategoricalDraws,
+    CategoricalHMM,
     CategoricalMixture,
+    GaussianHMM,
     GaussianMixture,
     LatentDirichletAllocation,
     PoissonDraws,
+    PoissonHMM,
     PoissonMixture,
     PosteriorDraws,
+    StateDraws,
     TopicDraws,
     VariationalAutoencoder,
 )
@@ -203,6 +208,25 @@ def _common(n_features: int) -> dict[str, Field]:
 
 
 def _gaussian_mixture(estimator: Any, n_features: int) -> dict[str, Field]:
+    K = estimator.n_components
+    process = estimator.weight_concentration_prior_type == "dirichlet_process"
+    sticks = process and not estimator.equal_weights
+    chains = ("chains", "draws*")
+    return {
+        **_common(n_features),
+        "weights_": Field("array", (K,), _stochastic),
+        "weight_concentration_": Field(
+            "pair" if sticks else "array", (2, K) if sticks else (K,), _positive, "posterior"
+        ),
+        "posterior_.log_joint": Field("array", chains, _finite, "draws"),
+        "posterior_.log_likelihood": Field("array", chains, _finite, "draws"),
+        "posterior_.weights": Field("array", (*chains, K), _stochastic, "draws"),
+        **_gaussian_fields(estimator, n_features),
+    }
+
+
+def _gaussian_fields(estimator: Any, n_features: int) -> dict[str, Field]:
+    """Return the fields of Gaussian components, of a mixture or of states."""
     K, D = estimator.n_components, n_features
     covariance_type = estimator.covariance_type
     shape = {
@@ -215,20 +239,13 @@ def _gaussian_mixture(estimator: Any, n_features: int) -> dict[str, Field]:
     is_matrix = covariance_type in ("full", "tied")
     is_shared = covariance_type in ("tied", "tied-spherical")
     covariances = _positive_definite if is_matrix else _positive
-    process = estimator.weight_concentration_prior_type == "dirichlet_process"
-    sticks = process and not estimator.equal_weights
     chains = ("chains", "draws*")  # none where the sampler was stopped before the first
     return {
-        **_common(n_features),
         "origin_": Field("array", (D,), _finite),
-        "weights_": Field("array", (K,), _stochastic),
         "means_": Field("array", (K, D), _finite),
         "covariances_": Field("array", shape, covariances),
         "precisions_": Field("array", shape, _symmetric if is_matrix else _positive),
         "precisions_cholesky_": Field("array", shape, _upper_factor if is_matrix else _positive),
-        "weight_concentration_": Field(
-            "pair" if sticks else "array", (2, K) if sticks else (K,), _positive, "posterior"
-        ),
         "mean_precision_": Field("array", (K,), _positive, "posterior"),
         "degrees_of_freedom_": Field(
             "array",
@@ -236,9 +253,6 @@ def _gaussian_mixture(estimator: Any, n_features: int) -> dict[str, Field]:
             _above(D - 1 if is_matrix else 0),
             "posterior",
         ),
-        "posterior_.log_joint": Field("array", chains, _finite, "draws"),
-        "posterior_.log_likelihood": Field("array", chains, _finite, "draws"),
-        "posterior_.weights": Field("array", (*chains, K), _stochastic, "draws"),
         "posterior_.means": Field("array", (*chains, K, D), _finite, "draws"),
         "posterior_.covariances": Field("array", (*chains, *shape), covariances, "draws"),
     }
@@ -339,7 +353,90 @@ def _variational_autoencoder(estimator: Any, n_features: int) -> dict[str, Field
     return fields
 
 
+def _hidden_markov(estimator: Any, n_features: int) -> dict[str, Field]:
+    """Return the fields of every hidden Markov estimator."""
+    K = estimator.n_components
+    chains = ("chains", "draws*")
+    return {
+        **_common(n_features),
+        "startprob_": Field("array", (K,), _stochastic),
+        "transmat_": Field("array", (K, K), _stochastic),
+        "startprob_concentration_": Field("array", (K,), _not_negative, "posterior"),
+        "transmat_concentration_": Field("array", (K, K), _not_negative, "posterior"),
+        "posterior_.startprob": Field("array", (*chains, K), _stochastic, "draws"),
+        "posterior_.transmat": Field("array", (*chains, K, K), _stochastic, "draws"),
+        "posterior_.log_joint": Field("array", chains, _finite, "draws"),
+        "posterior_.log_likelihood": Field("array", chains, _finite, "draws"),
+    }
+
+
+def _gaussian_hmm(estimator: Any, n_features: int) -> dict[str, Field]:
+    mixture = _gaussian_fields(estimator, n_features)
+    names = {"covariances_": "covars_"}
+    own = ("origin_", "means_", "covariances_", "mean_precision_", "degrees_of_freedom_")
+    draws = ("posterior_.means", "posterior_.covariances")
+    return {
+        **_hidden_markov(estimator, n_features),
+        **{names.get(name, name): mixture[name] for name in (*own, *draws)},
+    }
+
+
+def _hmm_per_feature(
+    shown: str, draws: str, rule: Rule, posterior: tuple[str, ...]
+) -> Callable[[Any, int], dict[str, Field]]:
+    """Return the fields of a chain whose emissions are one number a state and feature."""
+
+    def fields(estimator: Any, n_features: int) -> dict[str, Field]:
+        shape = (estimator.n_components, n_features)
+        return {
+            **_hidden_markov(estimator, n_features),
+            shown: Field("array", shape, rule),
+            **{name: Field("array", shape, _positive, "posterior") for name in posterior},
+            f"posterior_.{draws}": Field("array", ("chains", "draws*", *shape), rule, "draws"),
+        }
+
+    return fields
+
+
+def _categorical_hmm(estimator: Any, n_features: int) -> dict[str, Field]:
+    K = estimator.n_components
+    fields = _hidden_markov(estimator, n_features)
+    fields["n_categories_"] = Field("integers", (n_features,), _sizes)
+    for d in range(n_features):
+        part = f".{d}" if n_features > 1 else ""
+        shape = (K, f"codes of column {d}")
+        draws = ("chains", "draws*", *shape)
+        fields[f"emissionprob_{part}"] = Field("array", shape, _stochastic)
+        fields[f"emissionprob_concentration_{part}"] = Field("array", shape, _positive, "posterior")
+        fields[f"posterior_.probabilities.{d}"] = Field("array", draws, _stochastic, "draws")
+    return fields
+
+
+def _symbols_agree(values: Mapping[str, Any]) -> None:
+    sizes = values["n_categories_"]
+    for d, size in enumerate(sizes):
+        name = f"emissionprob_.{d}" if len(sizes) > 1 else "emissionprob_"
+        if values[name].shape[1] != size:
+            raise ModelFileError(
+                f"{name}: shape {values[name].shape}, but n_categories_ says {size:g} codes"
+            )
+
+
+_OF_CHAINS = {"posterior_": StateDraws}
+
 SCHEMAS: dict[str, Schema] = {
+    "BernoulliHMM": Schema(
+        BernoulliHMM,
+        _hmm_per_feature("probabilities_", "probabilities", _probabilities, ("alpha_", "beta_")),
+        _OF_CHAINS,
+    ),
+    "CategoricalHMM": Schema(CategoricalHMM, _categorical_hmm, _OF_CHAINS, _symbols_agree),
+    "GaussianHMM": Schema(GaussianHMM, _gaussian_hmm, _OF_CHAINS),
+    "PoissonHMM": Schema(
+        PoissonHMM,
+        _hmm_per_feature("lambdas_", "rates", _not_negative, ("lambdas_shape_", "lambdas_rate_")),
+        _OF_CHAINS,
+    ),
     "BernoulliMixture": Schema(
         BernoulliMixture,
         _per_feature("probabilities", _probabilities, ("alpha_", "beta_")),
