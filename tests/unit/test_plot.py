@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from vemfast import GaussianMixture, LatentDirichletAllocation, plot
+from vemfast import GaussianHMM, GaussianMixture, LatentDirichletAllocation, plot
 from vemfast.models.gaussian_config import COVARIANCE_TYPES
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -175,3 +175,27 @@ def test_held_out_scores_by_time(axes):
         np.testing.assert_array_equal(line.get_xydata(), points)
     assert axes.get_xscale() == "log"
     assert axes.get_ylabel() == "held-out score (nats a token)"
+
+
+def test_decoded_states_are_spans_below_the_series(axes):
+    X = np.repeat([0.0, 8.0, 0.0], [5, 7, 4])[:, None] + np.tile([0.1, -0.1], 8)[:, None]
+    hmm = GaussianHMM(2, means_init=[[0.0], [8.0]]).fit(X)
+    assert plot.decoded(hmm, X, ax=axes) is axes
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), X[:, 0])
+    edges = [(p.get_x(), p.get_x() + p.get_width()) for p in axes.patches]
+    np.testing.assert_allclose(edges, [(-0.5, 4.5), (4.5, 11.5), (11.5, 15.5)])
+    colours = [patch.get_facecolor() for patch in axes.patches]
+    assert colours[0] == colours[2] != colours[1]
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["state 0", "state 1"]
+
+
+def test_transitions_are_cells_with_their_numbers(axes):
+    with pytest.raises(NotFittedError):
+        plot.transitions(GaussianHMM(2), axes)
+    hmm = GaussianHMM(2, transmat_frozen=[[0.75, 0.25], [0.5, 0.5]], n_iter=2, tol=1e9)
+    hmm.fit(np.repeat([[0.0], [9.0]], 5, axis=0) + np.arange(10)[:, None] * 0.1)
+    assert plot.transitions(hmm, axes) is axes
+    np.testing.assert_array_equal(axes.images[0].get_array(), hmm.transmat_)
+    assert [text.get_text() for text in axes.texts] == ["0.75", "0.25", "0.5", "0.5"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("next state", "state")

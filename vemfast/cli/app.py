@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn, TextIO
 
-from vemfast.cli import apply, demo, fit, topics
+from vemfast.cli import apply, chains, demo, fit, topics
 
 __all__ = ["main"]
 
@@ -42,6 +42,9 @@ COMMANDS = (
     Command("fit", "fit a model to a table and save it", fit.configure, fit.run),
     Command("predict", "write the component of each row", apply.configure_predict, apply.predict),
     Command("score", "print the mean log density of rows", apply.configure_score, apply.score),
+    Command(
+        "decode", "write the hidden state of each step", chains.configure_decode, chains.decode
+    ),
     Command("topics", "print the top words of topics", topics.configure_topics, topics.topics),
     Command(
         "transform",
@@ -50,7 +53,12 @@ COMMANDS = (
         topics.transform,
     ),
     Command("info", "print what a model file holds", apply.configure_info, apply.info),
-    Command("demo", "segment a photograph on every rung, find topics", demo.configure, demo.run),
+    Command(
+        "demo",
+        "segment a photograph on every rung, find topics and vowels",
+        demo.configure,
+        demo.run,
+    ),
     Command("config", "print versions and the instruction set", lambda parser: None, _config),
 )
 

@@ -112,6 +112,8 @@ def _judge(args: argparse.Namespace, call: Callable[[Any, Any], Any]) -> Any:
         raise ValueError(
             f"{args.model}: documents have topics, not a component: use vemfast transform"
         )
+    if hasattr(estimator, "decode"):
+        raise ValueError(f"{args.model}: steps have states: use vemfast decode")
     names = getattr(estimator, "feature_names_in_", None)
     table = read(args, estimator, names)
     with warnings.catch_warnings(), about_rows(args.data):

@@ -1,4 +1,4 @@
-"""``vemfast demo``: a photograph, segmented by colour on every rung of the ladder, and topics."""
+"""``vemfast demo``: a photograph segmented by colour on every rung, topics, vowels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from vemfast.cli import demo_topics
+from vemfast.cli import demo_letters, demo_topics
 from vemfast.cli.data import check_output
 
 if TYPE_CHECKING:
@@ -50,12 +50,12 @@ class _Result:
 def configure(parser: Any) -> None:
     """Add the options of ``demo``."""
     parser.add_argument(
-        "-o", "--output", metavar="DIR", default=".", help="folder for the picture (default: here)"
+        "-o", "--output", metavar="DIR", default=".", help="folder for the pictures (default: here)"
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Fit every rung, print the table, save the picture; fit topics, and print them."""
+    """Fit every rung, print the table, save the picture; then topics, then letters."""
     picture = Path(args.output) / _PICTURE
     check_output(str(picture))
     photograph = _photograph()
@@ -77,6 +77,8 @@ def run(args: argparse.Namespace) -> None:
     print(_draw(photograph, results, picture))
     print()
     demo_topics.run()
+    print()
+    demo_letters.run(Path(args.output))
 
 
 def _photograph() -> NDArray[Any]:

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any
 
 import vemfast
+from vemfast.cli.chains import EMISSIONS, add_sequence_options, read_lengths
 from vemfast.cli.data import about_rows, add_data_options, check_output, read
 from vemfast.cli.topics import add_corpus_options, read_counts
 from vemfast.inference import METHODS
@@ -153,6 +154,28 @@ _LDA = (
 )
 
 
+_HMM = (
+    Option(
+        ("--emission",),
+        "emission",
+        str,
+        "what a state emits (default: gaussian)",
+        tuple(EMISSIONS),
+    ),
+    Option(("-k", "--n-components"), "n_components", int, "number of states", required=True),
+    *(option for option in _ENGINE if option.parameter != "max_iter"),
+    Option(("--max-iter", "--n-iter"), "n_iter", int, "iterations, or passes, at most"),
+    Option(("--init",), "init_params", str, "how a start is found", _STARTS[:2] + _STARTS[3:]),
+    _option("--covariance-type", str, "gaussian: shape of the covariances", COVARIANCE_TYPES),
+    _option("--reg-covar", float, "gaussian: least variance, relative to that of the data"),
+    _option("--n-features", int, "categorical: symbols (default: as many as there are)"),
+    _option("--startprob-prior", float, "concentration of the prior of the start"),
+    _option("--transmat-prior", float, "concentration of the prior of each row of transitions"),
+    _option("--sticky", float, "added to the concentrations of staying in a state"),
+    _option("--missing", str, "what NaN or an empty field is (default: error)", _MISSING),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
     """A model that can be fitted.
@@ -169,7 +192,7 @@ class Family:
         Adds the options that say where the data are.
     read_data : callable
         (args, estimator) -> a Table of them.
-    unit : {"row", "token"}
+    unit : {"row", "step", "token"}
         What the objective is told by.
     """
 
@@ -201,6 +224,14 @@ FAMILIES = (
         read_counts,
         "token",
     ),
+    Family(
+        "hmm",
+        "GaussianHMM",
+        "hidden Markov model of sequences",
+        _HMM,
+        add_sequence_options,
+        unit="step",
+    ),
 )
 
 
@@ -224,7 +255,7 @@ def configure(parser: Any) -> None:
         )
         for option in family.options:
             option.add(own)
-        if family.unit == "row":
+        if family.unit != "token":
             own.add_argument("--float32", action="store_true", help="score in single precision")
         own.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
         own.set_defaults(described=family)
@@ -238,14 +269,23 @@ def run(args: argparse.Namespace) -> None:
     check_output(args.output)
     given = [option.parameter for option in family.options if hasattr(args, option.parameter)]
     show_progress = not args.quiet and sys.stderr is not None and sys.stderr.isatty()
-    estimator = getattr(vemfast, family.estimator)(
-        **{name: getattr(args, name) for name in given}, verbose=int(show_progress)
-    )
+    parameters = {name: getattr(args, name) for name in given}
+    emission = parameters.pop("emission", None)
+    name = family.estimator if emission is None else EMISSIONS[emission]
+    make = getattr(vemfast, name)
+    for parameter in set(parameters).difference(make._get_param_names()):
+        raise ValueError(
+            f"--{parameter.replace('_', '-')} is not for --emission {emission or 'gaussian'}"
+        )
+    estimator = make(**parameters, verbose=int(show_progress))
     table = family.read_data(args, estimator)
     X = table.X.astype(np.float32) if getattr(args, "float32", False) else table.X
     started = perf_counter()
     with about_rows(args.data):
-        estimator.fit(X)
+        if family.unit == "step":
+            estimator.fit(X, read_lengths(args))
+        else:
+            estimator.fit(X)
     seconds = perf_counter() - started
     estimator.verbose = 0  # of this run, not of the model
     if table.names is not None:
@@ -253,7 +293,7 @@ def run(args: argparse.Namespace) -> None:
     estimator.save(args.output)
     if not args.quiet:
         rows = X.shape[0]
-        total = rows if family.unit == "row" else X.sum()
+        total = X.sum() if family.unit == "token" else rows
         print(f"rows         {rows} x {estimator.n_features_in_}")
         print(
             f"objective    {estimator.lower_bound_:.8g} nats, "

@@ -53,6 +53,13 @@ class StateDraws:
     def __init__(self, **values: Any) -> None:
         self.__dict__.update(values)
 
+    def __repr__(self) -> str:
+        def shape(value: Any) -> str:
+            return str([v.shape for v in value] if isinstance(value, list) else value.shape)
+
+        fields = ", ".join(f"{name}: {shape(value)}" for name, value in vars(self).items())
+        return f"StateDraws({fields})"
+
 
 class HmmEstimator(Estimator):
     """Base of the hidden Markov estimators.

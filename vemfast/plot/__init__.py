@@ -4,8 +4,18 @@ Every function takes axes or makes some, draws, and returns them; nothing is sho
 import whatever the package has, and matplotlib only when a function is called.
 """
 
+from vemfast.plot.chains import decoded, transitions
 from vemfast.plot.fits import ellipses, trace
 from vemfast.plot.ladders import ladder
 from vemfast.plot.topics import held_out, top_words, topic_proportions
 
-__all__ = ["ellipses", "held_out", "ladder", "top_words", "topic_proportions", "trace"]
+__all__ = [
+    "decoded",
+    "ellipses",
+    "held_out",
+    "ladder",
+    "top_words",
+    "topic_proportions",
+    "trace",
+    "transitions",
+]
