@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vemfast.documents import DocumentBlock
     from vemfast.errors import DegenerateWarning, ModelFileError, NumericalError
     from vemfast.estimators import (
+        GMMHMM,
         BernoulliHMM,
         BernoulliMixture,
         CategoricalHMM,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 # Where each public name is defined.
 _LAZY = {
+    "GMMHMM": "vemfast.estimators",
     "BernoulliHMM": "vemfast.estimators",
     "BernoulliMixture": "vemfast.estimators",
     "CategoricalHMM": "vemfast.estimators",
@@ -79,6 +81,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "GMMHMM",
     "BernoulliHMM",
     "BernoulliMixture",
     "CategoricalHMM",

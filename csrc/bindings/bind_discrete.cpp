@@ -19,7 +19,6 @@ namespace {
 using detail::IndexedFamily;
 using detail::IndexedRows;
 using detail::LocalRule;
-using detail::Storage;
 using models::DiscreteMixture;
 using models::IndexedTable;
 

@@ -59,6 +59,7 @@ std::unique_ptr<HiddenMarkov> make_model(
                           row_of(start_support, 0, K, 1, "start_support"),
                           row_of(start_frozen, 0, K, 1, "start_frozen"));
     std::vector<detail::Simplex> transitions;
+    transitions.reserve(K);
     for (std::size_t i = 0; i < K; ++i)
         transitions.emplace_back(K, row_of(transition_prior, i, K, K, "transition_prior"),
                                  row_of(transition_support, i, K, K, "transition_support"),

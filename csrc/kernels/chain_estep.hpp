@@ -273,11 +273,13 @@ class ChainPass {
     std::size_t carve_from(char* memory) {
         std::size_t used = 0;
         const auto take = [&](double*& pointer, std::size_t count) {
-            pointer = reinterpret_cast<double*>(reinterpret_cast<std::uintptr_t>(memory) + used);
+            if (memory != nullptr)  // without: only the bytes are asked for
+                pointer = reinterpret_cast<double*>(memory + used);
             used += (count * sizeof(double) + 63) / 64 * 64;
         };
         take(a_, (most_ + 1) * ld_);
-        a_ += ld_;  // a row before the first
+        if (memory != nullptr)
+            a_ += ld_;  // a row before the first
         take(b_, most_ * ld_);
         take(r_, most_ + kLanes<double>);
         take(shift_, tile_);
@@ -512,7 +514,14 @@ class ChainPass {
 
     const ChainTables* chain_;
     std::size_t K_, ld_, tile_, most_;
-    double *a_, *b_, *r_, *shift_, *w_, *g_, *h_, *pairs_;
+    double* a_ = nullptr;
+    double* b_ = nullptr;
+    double* r_ = nullptr;
+    double* shift_ = nullptr;
+    double* w_ = nullptr;
+    double* g_ = nullptr;
+    double* h_ = nullptr;
+    double* pairs_ = nullptr;
     char* behind_ = nullptr;
     const Steps* steps_ = nullptr;
     ChainPart part_;

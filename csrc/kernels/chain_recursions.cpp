@@ -24,25 +24,25 @@ inline auto with_vectors(std::size_t ld, Body body) {
 
 void run_forward(const ChainTables& chain, const double* b, double* a, double* r, std::size_t n,
                  bool begins, ForwardState& state) {
-    with_vectors(chain.ld, [&]<int V>() { forward_run<V>(chain, b, a, r, n, begins, state); });
+    with_vectors(chain.ld, [&]<int V> { forward_run<V>(chain, b, a, r, n, begins, state); });
 }
 
 void run_backward(const ChainTables& chain, const double* a, double* b, const double* r,
                   std::size_t n, double weight, double* h, double* g) {
-    with_vectors(chain.ld, [&]<int V>() { backward_run<V>(chain, a, b, r, n, weight, h, g); });
+    with_vectors(chain.ld, [&]<int V> { backward_run<V>(chain, a, b, r, n, weight, h, g); });
 }
 
 void run_backward_alone(const ChainTables& chain, const double* b, std::size_t n, double* h) {
-    with_vectors(chain.ld, [&]<int V>() { backward_alone<V>(chain, b, n, h); });
+    with_vectors(chain.ld, [&]<int V> { backward_alone<V>(chain, b, n, h); });
 }
 
 void run_best(const ChainTables& chain, double* d, std::size_t n, bool begins) {
-    with_vectors(chain.ld, [&]<int V>() { best_run<V>(chain, d, n, begins); });
+    with_vectors(chain.ld, [&]<int V> { best_run<V>(chain, d, n, begins); });
 }
 
 bool run_sweeps(const ChainTables& chain, const double* scores, double* q, std::size_t n, bool cold,
                 int n_sweeps, double tolerance, double* row) {
-    return with_vectors(chain.ld, [&]<int V>() {
+    return with_vectors(chain.ld, [&]<int V> {
         return sweep_sequence<V>(chain, scores, q, n, cold, n_sweeps, tolerance, row);
     });
 }

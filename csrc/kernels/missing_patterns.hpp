@@ -36,7 +36,7 @@ static bool any_missing(const T* x, std::size_t ld, std::size_t D, std::size_t n
     for (std::size_t i = 0; i < D; ++i) {
         for (std::size_t n = 0; n < n_padded; n += kLanes<T>) {
             const Vec<T> v = load<T>(x + i * ld + n);
-            found |= (v != v);
+            found |= (v != v);  // NOLINT(misc-redundant-expression): NaN is not itself
         }
     }
     for (std::size_t lane = 0; lane < kLanes<T>; ++lane) {
@@ -85,8 +85,8 @@ static void find_patterns(T* x, std::size_t n, std::size_t D, std::int32_t* firs
         for (std::size_t i = 64 * w; i < D && i < 64 * (w + 1); ++i) {
             T* row = x + i * ld;
             for (std::size_t r = 0; r < n; ++r) {
-                mask[r] |= static_cast<std::uint64_t>(row[r] != row[r]) << (i - 64 * w);
-                row[r] = row[r] != row[r] ? T(0) : row[r];
+                mask[r] |= static_cast<std::uint64_t>(__builtin_isnan(row[r])) << (i - 64 * w);
+                row[r] = __builtin_isnan(row[r]) ? T(0) : row[r];
             }
         }
     }

@@ -16,6 +16,7 @@ __all__ = ["EMISSIONS", "add_sequence_options", "configure_decode", "decode", "r
 # Emission on the command line -> estimator.
 EMISSIONS = {
     "gaussian": "GaussianHMM",
+    "mixture": "GMMHMM",
     "categorical": "CategoricalHMM",
     "bernoulli": "BernoulliHMM",
     "poisson": "PoissonHMM",

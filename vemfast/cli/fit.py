@@ -168,6 +168,7 @@ _HMM = (
     Option(("--init",), "init_params", str, "how a start is found", _STARTS[:2] + _STARTS[3:]),
     _option("--covariance-type", str, "gaussian: shape of the covariances", COVARIANCE_TYPES),
     _option("--reg-covar", float, "gaussian: least variance, relative to that of the data"),
+    _option("--n-mix", int, "mixture: Gaussian components of each state"),
     _option("--n-features", int, "categorical: symbols (default: as many as there are)"),
     _option("--startprob-prior", float, "concentration of the prior of the start"),
     _option("--transmat-prior", float, "concentration of the prior of each row of transitions"),

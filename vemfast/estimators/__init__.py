@@ -10,6 +10,7 @@ from vemfast.estimators.categorical_mixture import CategoricalDraws, Categorical
 from vemfast.estimators.discrete_hmm import BernoulliHMM, CategoricalHMM, PoissonHMM
 from vemfast.estimators.gaussian_hmm import GaussianHMM
 from vemfast.estimators.gaussian_mixture import GaussianMixture, PosteriorDraws
+from vemfast.estimators.gmm_hmm import GMMHMM
 from vemfast.estimators.hmm import StateDraws
 from vemfast.estimators.hmm_filter import HmmFilter
 from vemfast.estimators.lda import LatentDirichletAllocation, TopicDraws
@@ -18,6 +19,7 @@ from vemfast.estimators.poisson_mixture import PoissonDraws, PoissonMixture
 from vemfast.estimators.vae import VariationalAutoencoder
 
 __all__ = [
+    "GMMHMM",
     "BernoulliDraws",
     "BernoulliHMM",
     "BernoulliMixture",

@@ -86,13 +86,13 @@ class _DiscreteHMM(HmmEstimator):
         )
 
     def _emission_start(self, emission: DiscreteConfig) -> Start:
-        given = getattr(self, f"{self._shown}init")
+        given = self._given(next(iter(self._emission_letters)))
         if given is not None and self._family == "categorical" and np.ndim(given) == 2:
             given = [given]  # one column
         table = discrete_points.check_table(given, emission)
         if table is not None and emission.prior.is_proper:
             table = discrete_points.warm_table(emission, table)  # a log prior may be -inf at 0
-        return Start(self.init_params, None, table)
+        return Start(self._start_method(), None, table)
 
     def _emission_attributes(self, shown: dict[str, Any]) -> dict[str, Any]:
         out = {self._posterior.get(name, name): value for name, value in shown.items()}
@@ -138,8 +138,9 @@ class CategoricalHMM(_DiscreteHMM):
         States.
     inference, schedule, algorithm, tol, n_iter, n_init, startprob_init, transmat_init
         As in `GaussianHMM`.
-    init_params : {"kmeans", "k-means++", "random_from_data"}, default="kmeans"
-        How the first emissions are found, as if steps were independent.
+    init_params : {"kmeans", "k-means++", "random_from_data"} or str, default="kmeans"
+        How the first emissions are found, as if steps were independent. Or hmmlearn's letters: of
+        which parameters a start is to be found; the attributes of the others are kept.
     emissionprob_init : array-like of shape (n_components, n_symbols), default=None
         One such array a column where there are several.
     startprob_prior, transmat_prior, sticky, startprob_support, transmat_support, \
@@ -154,7 +155,7 @@ startprob_frozen, transmat_frozen
     missing : {"error", "marginalize"}, default="error"
         What NaN is: an error, or a missing value, which is integrated out.
     n_burn, n_draws, thin, n_chains, batch_size, n_batches, learning_decay, learning_offset, \
-random_state, n_jobs, callbacks, verbose, on_interrupt
+total_samples, params, random_state, n_jobs, callbacks, verbose, on_interrupt
         As in `GaussianHMM`.
 
     Attributes
@@ -177,6 +178,9 @@ random_state, n_jobs, callbacks, verbose, on_interrupt
     _priors = ("emissionprob_prior",)
     _posterior: ClassVar[dict[str, str]] = {"concentrations_": "emissionprob_concentration_"}
 
+    _emission_letters: ClassVar[dict[str, tuple[str, str]]] = {
+        "e": ("emissionprob", "probabilities")
+    }
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **HmmEstimator._parameter_constraints,
         "emissionprob_init": ["array-like", None],
@@ -195,6 +199,7 @@ random_state, n_jobs, callbacks, verbose, on_interrupt
         n_iter: int = 100,
         n_init: int = 1,
         init_params: str = "kmeans",
+        params: str | None = None,
         startprob_init: ArrayLike | None = None,
         transmat_init: ArrayLike | None = None,
         emissionprob_init: Any = None,
@@ -216,6 +221,7 @@ random_state, n_jobs, callbacks, verbose, on_interrupt
         n_batches: int = 10,
         learning_decay: float = 0.7,
         learning_offset: float = 10.0,
+        total_samples: float | None = None,
         random_state: Any = None,
         n_jobs: int | None = None,
         callbacks: Any = None,
@@ -230,6 +236,7 @@ random_state, n_jobs, callbacks, verbose, on_interrupt
         self.n_iter = n_iter
         self.n_init = n_init
         self.init_params = init_params
+        self.params = params
         self.startprob_init = startprob_init
         self.transmat_init = transmat_init
         self.emissionprob_init = emissionprob_init
@@ -251,6 +258,7 @@ random_state, n_jobs, callbacks, verbose, on_interrupt
         self.n_batches = n_batches
         self.learning_decay = learning_decay
         self.learning_offset = learning_offset
+        self.total_samples = total_samples
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.callbacks = callbacks
@@ -272,8 +280,9 @@ class BernoulliHMM(_DiscreteHMM):
         States.
     inference, schedule, algorithm, tol, n_iter, n_init, startprob_init, transmat_init
         As in `GaussianHMM`.
-    init_params : {"kmeans", "k-means++", "random_from_data"}, default="kmeans"
-        How the first emissions are found, as if steps were independent.
+    init_params : {"kmeans", "k-means++", "random_from_data"} or str, default="kmeans"
+        How the first emissions are found, as if steps were independent. Or hmmlearn's letters: of
+        which parameters a start is to be found; the attributes of the others are kept.
     probabilities_init : array-like of shape (n_components, n_features), default=None
     startprob_prior, transmat_prior, sticky, startprob_support, transmat_support, \
 startprob_frozen, transmat_frozen
@@ -283,7 +292,7 @@ startprob_frozen, transmat_frozen
     missing : {"error", "marginalize"}, default="error"
         What NaN is: an error, or a missing value, which is integrated out.
     n_burn, n_draws, thin, n_chains, batch_size, n_batches, learning_decay, learning_offset, \
-random_state, n_jobs, callbacks, verbose, on_interrupt
+total_samples, params, random_state, n_jobs, callbacks, verbose, on_interrupt
         As in `GaussianHMM`.
 
     Attributes
@@ -303,6 +312,9 @@ random_state, n_jobs, callbacks, verbose, on_interrupt
     _priors = ("alpha_prior", "beta_prior")
     _posterior: ClassVar[dict[str, str]] = {}
 
+    _emission_letters: ClassVar[dict[str, tuple[str, str]]] = {
+        "p": ("probabilities", "probabilities")
+    }
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **HmmEstimator._parameter_constraints,
         "probabilities_init": ["array-like", None],
@@ -321,6 +333,7 @@ random_state, n_jobs, callbacks, verbose, on_interrupt
         n_iter: int = 100,
         n_init: int = 1,
         init_params: str = "kmeans",
+        params: str | None = None,
         startprob_init: ArrayLike | None = None,
         transmat_init: ArrayLike | None = None,
         probabilities_init: Any = None,
@@ -342,6 +355,7 @@ random_state, n_jobs, callbacks, verbose, on_interrupt
         n_batches: int = 10,
         learning_decay: float = 0.7,
         learning_offset: float = 10.0,
+        total_samples: float | None = None,
         random_state: Any = None,
         n_jobs: int | None = None,
         callbacks: Any = None,
@@ -356,6 +370,7 @@ random_state, n_jobs, callbacks, verbose, on_interrupt
         self.n_iter = n_iter
         self.n_init = n_init
         self.init_params = init_params
+        self.params = params
         self.startprob_init = startprob_init
         self.transmat_init = transmat_init
         self.probabilities_init = probabilities_init
@@ -377,6 +392,7 @@ random_state, n_jobs, callbacks, verbose, on_interrupt
         self.n_batches = n_batches
         self.learning_decay = learning_decay
         self.learning_offset = learning_offset
+        self.total_samples = total_samples
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.callbacks = callbacks
@@ -395,8 +411,9 @@ class PoissonHMM(_DiscreteHMM):
         States.
     inference, schedule, algorithm, tol, n_iter, n_init, startprob_init, transmat_init
         As in `GaussianHMM`.
-    init_params : {"kmeans", "k-means++", "random_from_data"}, default="kmeans"
-        How the first emissions are found, as if steps were independent.
+    init_params : {"kmeans", "k-means++", "random_from_data"} or str, default="kmeans"
+        How the first emissions are found, as if steps were independent. Or hmmlearn's letters: of
+        which parameters a start is to be found; the attributes of the others are kept.
     lambdas_init : array-like of shape (n_components, n_features), default=None
     startprob_prior, transmat_prior, sticky, startprob_support, transmat_support, \
 startprob_frozen, transmat_frozen
@@ -407,7 +424,7 @@ startprob_frozen, transmat_frozen
     missing : {"error", "marginalize"}, default="error"
         What NaN is: an error, or a missing value, which is integrated out.
     n_burn, n_draws, thin, n_chains, batch_size, n_batches, learning_decay, learning_offset, \
-random_state, n_jobs, callbacks, verbose, on_interrupt
+total_samples, params, random_state, n_jobs, callbacks, verbose, on_interrupt
         As in `GaussianHMM`.
 
     Attributes
@@ -428,6 +445,7 @@ random_state, n_jobs, callbacks, verbose, on_interrupt
     _priors = ("lambdas_prior", "lambdas_weight")
     _posterior: ClassVar[dict[str, str]] = {"shape_": "lambdas_shape_", "rate_": "lambdas_rate_"}
 
+    _emission_letters: ClassVar[dict[str, tuple[str, str]]] = {"l": ("lambdas", "rates")}
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **HmmEstimator._parameter_constraints,
         "lambdas_init": ["array-like", None],
@@ -446,6 +464,7 @@ random_state, n_jobs, callbacks, verbose, on_interrupt
         n_iter: int = 100,
         n_init: int = 1,
         init_params: str = "kmeans",
+        params: str | None = None,
         startprob_init: ArrayLike | None = None,
         transmat_init: ArrayLike | None = None,
         lambdas_init: Any = None,
@@ -467,6 +486,7 @@ random_state, n_jobs, callbacks, verbose, on_interrupt
         n_batches: int = 10,
         learning_decay: float = 0.7,
         learning_offset: float = 10.0,
+        total_samples: float | None = None,
         random_state: Any = None,
         n_jobs: int | None = None,
         callbacks: Any = None,
@@ -481,6 +501,7 @@ random_state, n_jobs, callbacks, verbose, on_interrupt
         self.n_iter = n_iter
         self.n_init = n_init
         self.init_params = init_params
+        self.params = params
         self.startprob_init = startprob_init
         self.transmat_init = transmat_init
         self.lambdas_init = lambdas_init
@@ -502,6 +523,7 @@ random_state, n_jobs, callbacks, verbose, on_interrupt
         self.n_batches = n_batches
         self.learning_decay = learning_decay
         self.learning_offset = learning_offset
+        self.total_samples = total_samples
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.callbacks = callbacks

@@ -46,8 +46,12 @@ class GaussianHMM(HmmEstimator):
         Iterations (passes, under the other schedules). Not for "gibbs".
     n_init : int, default=1
         Starts; the one of the highest objective is kept. Not for "gibbs": see `n_chains`.
-    init_params : {"kmeans", "k-means++", "random_from_data"}, default="kmeans"
-        How the first emissions are found, as if steps were independent.
+    init_params : {"kmeans", "k-means++", "random_from_data"} or str, default="kmeans"
+        How the first emissions are found, as if steps were independent. Or hmmlearn's letters: of
+        which parameters ("s" `startprob_`, "t" `transmat_`, "m" `means_`, "c" `covars_`) a start is
+        to be found; the attributes of the others are kept.
+    params : str, default=None
+        Letters of the parameters that a fit changes. None: all.
     startprob_init : array-like of shape (n_components,), default=None
         None: equal.
     transmat_init : array-like of shape (n_components, n_components), default=None
@@ -86,6 +90,8 @@ class GaussianHMM(HmmEstimator):
     n_batches : int, default=10
     learning_decay, learning_offset : float, default=0.7, 10.0
         Minibatch schedule: update t has the rate (t + learning_offset) ** -learning_decay.
+    total_samples : float, default=None
+        `partial_fit`: steps of all data. None: those seen so far.
     random_state : int, RandomState, Generator or None, default=None
     n_jobs : int, default=None
         Threads. None: what OpenMP may use and the machine has. The result does not depend on it.
@@ -134,6 +140,10 @@ degrees_of_freedom_ : ndarray
     True
     """
 
+    _emission_letters: ClassVar[dict[str, tuple[str, str]]] = {
+        "m": ("means", "means"),
+        "c": ("covars", "covariances"),
+    }
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **HmmEstimator._parameter_constraints,
         "covariance_type": [StrOptions(set(COVARIANCE_TYPES))],
@@ -158,6 +168,7 @@ degrees_of_freedom_ : ndarray
         n_iter: int = 100,
         n_init: int = 1,
         init_params: str = "kmeans",
+        params: str | None = None,
         startprob_init: ArrayLike | None = None,
         transmat_init: ArrayLike | None = None,
         means_init: ArrayLike | None = None,
@@ -183,6 +194,7 @@ degrees_of_freedom_ : ndarray
         n_batches: int = 10,
         learning_decay: float = 0.7,
         learning_offset: float = 10.0,
+        total_samples: float | None = None,
         random_state: Any = None,
         n_jobs: int | None = None,
         callbacks: Any = None,
@@ -198,6 +210,7 @@ degrees_of_freedom_ : ndarray
         self.n_iter = n_iter
         self.n_init = n_init
         self.init_params = init_params
+        self.params = params
         self.startprob_init = startprob_init
         self.transmat_init = transmat_init
         self.means_init = means_init
@@ -223,6 +236,7 @@ degrees_of_freedom_ : ndarray
         self.n_batches = n_batches
         self.learning_decay = learning_decay
         self.learning_offset = learning_offset
+        self.total_samples = total_samples
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.callbacks = callbacks
@@ -253,7 +267,7 @@ degrees_of_freedom_ : ndarray
         return configure(
             rows,
             scan(rows, threads, self._takes_nan()),
-            int(self.n_components),
+            int(self.n_components) * self._components_a_state(),
             self.covariance_type,
             self.inference,
             parameter_rule,
@@ -263,12 +277,20 @@ degrees_of_freedom_ : ndarray
         )
 
     def _emission_start(self, emission: GaussianConfig) -> Start:
+        means = self._given("m")
+        covariances = gaussian_points.check_precisions(self._flat(self.precisions_init), emission)
+        if covariances is None:
+            covariances = gaussian_points.check_covariances(self._flat(self._given("c")), emission)
         return Start(
-            self.init_params,
+            self._start_method(),
             None,
-            gaussian_points.check_means(self.means_init, emission),
-            gaussian_points.check_precisions(self.precisions_init, emission),
+            gaussian_points.check_means(self._flat(means), emission),
+            covariances,
         )
+
+    def _flat(self, value: Any) -> Any:
+        """Return one number, row or matrix a component, where a state has several."""
+        return value
 
     def _emission_attributes(self, shown: dict[str, Any]) -> dict[str, Any]:
         return shown
@@ -281,23 +303,22 @@ degrees_of_freedom_ : ndarray
         }
 
     def _draw_rows(self, states: NDArray[np.int64], rng: np.random.Generator) -> Array:
-        config: Any = self._fitted()[0].config.emission
-        noise = rng.standard_normal((states.size, config.n_features))
-        kind, covars = config.covariance_type, self.covars_
+        return self._draw_components(states, rng)
+
+    def _draw_components(self, components: NDArray[np.int64], rng: np.random.Generator) -> Array:
+        """Return observations drawn from these of all components."""
+        fitted = self._fitted_emissions()[1]
+        kind, covars, means = self.covariance_type, fitted["covars"], fitted["means"]
+        noise = rng.standard_normal((components.size, means.shape[1]))
         if kind in ("full", "tied"):
             roots = np.linalg.cholesky(covars)
-            return np.asarray(
-                self.means_[states]
-                + (
-                    noise @ roots.T
-                    if kind == "tied"
-                    else np.einsum("nij,nj->ni", roots[states], noise)
-                )
-            )
+            if kind == "tied":
+                return np.asarray(means[components] + noise @ roots.T)
+            return np.asarray(means[components] + np.einsum("nij,nj->ni", roots[components], noise))
         spread = np.sqrt(covars)
         if kind != "tied-spherical":
-            spread = spread[states] if kind == "diag" else spread[states, None]
-        return np.asarray(self.means_[states] + noise * spread)
+            spread = spread[components] if kind == "diag" else spread[components, None]
+        return np.asarray(means[components] + noise * spread)
 
     def _expected(self) -> Array:
         return np.asarray(self.means_)

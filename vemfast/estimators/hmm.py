@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import copy
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
 from vemfast.data import IndexedBlock, RowBlock
-from vemfast.estimators.base import Estimator, check_sample_weight
-from vemfast.estimators.hmm_filter import HmmFilter
+from vemfast.estimators.base import check_sample_weight
+from vemfast.estimators.hmm_use import FittedChain
+from vemfast.estimators.online import OnlineEstimator
 from vemfast.inference.methods import METHODS, SCHEDULES, lookup
 from vemfast.inference.monitor import FitResult
 from vemfast.models import hmm_points as points
@@ -35,6 +34,8 @@ __all__ = ["HmmEstimator", "StateDraws"]
 
 Array = NDArray[np.float64]
 Rows = RowBlock | IndexedBlock
+
+_DRAWS = ("n_burn", "n_draws", "thin", "n_chains")  # where "gibbs" is one of the rungs
 
 
 class StateDraws:
@@ -61,7 +62,15 @@ class StateDraws:
         return f"StateDraws({fields})"
 
 
-class HmmEstimator(Estimator):
+@dataclass(frozen=True, eq=False)
+class _Steps:
+    """Sequences as `partial_fit` hands them through: not an array, and so no stream."""
+
+    X: Any
+    lengths: Any
+
+
+class HmmEstimator(OnlineEstimator, FittedChain):
     """Base of the hidden Markov estimators.
 
     A subclass implements `_read`, `_read_like_fitted`, `_emission`, `_emission_start`,
@@ -70,6 +79,10 @@ class HmmEstimator(Estimator):
 
     _may_take_nan = True
     missing: str
+    # hmmlearn's letters of the parameters: of the chain, and of the emissions, each with the name
+    # of its attribute (without the underscore) and of the model's field.
+    _chain_letters: ClassVar[dict[str, str]] = {"s": "startprob", "t": "transmat"}
+    _emission_letters: ClassVar[dict[str, tuple[str, str]]] = {}
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -79,7 +92,8 @@ class HmmEstimator(Estimator):
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_iter": [Interval(Integral, 1, None, closed="left")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
-        "init_params": [StrOptions({"kmeans", "k-means++", "random_from_data"})],
+        "init_params": [str],
+        "params": [str, None],
         "startprob_init": ["array-like", None],
         "transmat_init": ["array-like", None],
         "startprob_prior": ["array-like", Interval(Real, 0, None, closed="neither"), None],
@@ -98,6 +112,7 @@ class HmmEstimator(Estimator):
         "n_batches": [Interval(Integral, 1, None, closed="left")],
         "learning_decay": [Interval(Real, 0.5, 1, closed="right")],
         "learning_offset": [Interval(Real, 0, None, closed="left")],
+        "total_samples": [Interval(Real, 0, None, closed="neither"), None],
         "random_state": ["random_state", np.random.Generator],
         "n_jobs": [Integral, None],
         "callbacks": [callable, "array-like", None],
@@ -111,10 +126,6 @@ class HmmEstimator(Estimator):
         """Return steps as a block, and the attributes of their columns."""
         raise NotImplementedError
 
-    def _read_like_fitted(self, X: Any) -> Rows:
-        """Return steps whose columns are those of the fit."""
-        raise NotImplementedError
-
     def _emission(self, rows: Any, parameter_rule: str, columns: dict[str, Any]) -> Any:
         """Return the configuration of the emissions."""
         raise NotImplementedError
@@ -125,18 +136,6 @@ class HmmEstimator(Estimator):
 
     def _emission_attributes(self, shown: dict[str, Any]) -> dict[str, Any]:
         """Return the fitted attributes under the estimator's names."""
-        raise NotImplementedError
-
-    def _fitted_emissions(self) -> tuple[str, dict[str, Any]]:
-        """Return family and parameters of the fitted emissions, as `hmm_points.fitted` asks."""
-        raise NotImplementedError
-
-    def _draw_rows(self, states: NDArray[np.int64], rng: np.random.Generator) -> NDArray[Any]:
-        """Return observations drawn in these states."""
-        raise NotImplementedError
-
-    def _expected(self) -> Array:
-        """Return the expected observation of each state, (n_components, ...)."""
         raise NotImplementedError
 
     # ---- fitting -----------------------------------------------------------------------------
@@ -185,10 +184,7 @@ class HmmEstimator(Estimator):
         control = self._control(
             tol=self.tol,
             max_iter=self.n_iter,
-            n_burn=self.n_burn,
-            n_draws=self.n_draws,
-            thin=self.thin,
-            n_chains=self.n_chains,
+            **{name: getattr(self, name) for name in _DRAWS if hasattr(self, name)},
             n_batches=self.n_batches,
             batch_size=self.batch_size,
             learning_decay=self.learning_decay,
@@ -196,31 +192,9 @@ class HmmEstimator(Estimator):
         )
         if self.inference == "gibbs" and self.n_init != 1:
             raise ValueError("n_init has no effect with inference='gibbs'; n_chains is its like")
-        local_rule, parameter_rule = lookup(Model, self.inference, self.schedule)
-        steps, sizes = joined(X, lengths)
-        with naming_steps(sizes):
-            rows, columns = self._read(steps)
-            states = check_states(labels, rows.n, int(self.n_components))
-        weights = check_sample_weight(sample_weight, sizes.size, rows.dtype)
-        block = SequenceBlock(rows, sizes, weights, states)
-        with naming_steps(sizes):
-            emission = self._emission(block.steps(), parameter_rule, columns)
-        config = configure(
-            emission,
-            int(self.n_components),
-            parameter_rule == "point",
-            ChainHyperparameters(
-                self.startprob_prior,
-                self.transmat_prior,
-                float(self.sticky),
-                self.startprob_support,
-                self.transmat_support,
-                self.startprob_frozen,
-                self.transmat_frozen,
-            ),
-        )
-        model = Model(config, self._start(config))
-        lookup(model, self.inference, self.schedule)  # what these priors and zeros rule out
+        model, block, columns, step = self._model(_Steps(X, lengths), sample_weight)
+        block = self._labelled(model, block, labels)
+        config = model.config
 
         def keep(result: FitResult, results: list[FitResult]) -> None:
             attributes = self._attributes(model, result.params)
@@ -229,7 +203,6 @@ class HmmEstimator(Estimator):
             self._keep_fit(result, {**columns, **attributes})
 
         blocks = self._blocks(block)
-        step = Step(local_rule, parameter_rule, 0, 0, self._threads())
         work = block.n_steps * config.n_components * config.work_per_row
 
         def start(step: Step) -> Any:
@@ -237,12 +210,179 @@ class HmmEstimator(Estimator):
 
         self._run(model, blocks, step, control, work, start, keep)
 
+    def partial_fit(
+        self,
+        X: Any,
+        lengths: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+    ) -> Any:
+        """Update the model by one step with some more sequences.
+
+        Stepwise EM or stochastic variational inference, as the mixtures' `partial_fit`: the first
+        call sets up what later ones keep. Sequences are whole: a step's neighbours in another call
+        are not seen.
+
+        Parameters
+        ----------
+        X, lengths, sample_weight, labels
+            As in `fit`.
+
+        Returns
+        -------
+        self
+            `lower_bound_` is a noisy estimate for `total_samples` steps (None: those seen so far).
+
+        Raises
+        ------
+        ValueError
+            If the sequences or a parameter are bad, or do not go with earlier calls, or the rung is
+            "gibbs". Nothing changes.
+        NumericalError
+            If the arithmetic breaks down on these sequences. Nothing changes.
+        """
+        if self.inference == "gibbs":
+            raise ValueError(
+                "partial_fit updates estimates as sequences come, and inference='gibbs' draws from "
+                "a posterior given all of them; use another inference, or fit"
+            )
+        with self._only_fit():
+            self._partial_fit(_Steps(X, lengths), sample_weight, labels)
+        return self
+
+    def _model(
+        self, X: _Steps, sample_weight: ArrayLike | None
+    ) -> tuple[Model, SequenceBlock, dict[str, Any], Step]:
+        local_rule, parameter_rule = lookup(Model, self.inference, self.schedule)
+        self._check_letters()
+        steps, sizes = joined(X.X, X.lengths)
+        with naming_steps(sizes):
+            rows, columns = self._read(steps)
+        weights = check_sample_weight(sample_weight, sizes.size, rows.dtype)
+        block = SequenceBlock(rows, sizes, weights)
+        with naming_steps(sizes):
+            emission = self._emission(block.steps(), parameter_rule, columns)
+        config = configure(
+            replace(emission, freeze=self._frozen_emissions()),
+            int(self.n_components),
+            parameter_rule == "point",
+            ChainHyperparameters(
+                self.startprob_prior,
+                self.transmat_prior,
+                float(self.sticky),
+                self.startprob_support,
+                self.transmat_support,
+                self._frozen_rows("s", self.startprob_frozen, self.startprob_support),
+                self._frozen_rows("t", self.transmat_frozen, self.transmat_support),
+                getattr(self, "weights_prior", None),
+            ),
+            self._components_a_state(),
+        )
+        model = Model(config, self._start(config))
+        lookup(model, self.inference, self.schedule)  # what these priors and zeros rule out
+        return model, block, columns, Step(local_rule, parameter_rule, 0, 0, self._threads())
+
+    def _further(self, model: Model, X: _Steps, sample_weight: ArrayLike | None) -> SequenceBlock:
+        steps, sizes = joined(X.X, X.lengths)
+        with naming_steps(sizes):
+            rows = self._read_like_fitted(steps)
+        return SequenceBlock(
+            rows, sizes, check_sample_weight(sample_weight, sizes.size, rows.dtype)
+        )
+
+    def _labelled(self, model: Model, block: SequenceBlock, labels: ArrayLike | None) -> Any:
+        if labels is None:
+            return block
+        with naming_steps(block.lengths):
+            states = check_states(labels, block.n_steps, model.config.n_components)
+        return SequenceBlock(block.rows, block.lengths, block.weights, states)
+
+    def _warm(self, model: Model) -> None:
+        return None
+
+    def _notes(self, block: SequenceBlock) -> list[str]:
+        return []
+
+    def _components_a_state(self) -> int:
+        return 1
+
+    # ---- hmmlearn's letters ----------------------------------------------------------------
+
+    def _check_letters(self) -> None:
+        letters = "".join([*self._chain_letters, *self._emission_letters])
+        words = ("kmeans", "k-means++", "random_from_data")
+        for name in ("init_params", "params"):
+            value = getattr(self, name)
+            if value is None or (name == "init_params" and value in words):
+                continue
+            unknown = sorted(set(value).difference(letters))
+            if unknown:
+                also = f", or one of {', '.join(map(repr, words))}" if name == "init_params" else ""
+                raise ValueError(f"{name} must be letters out of {letters!r}{also}; got {value!r}")
+        frozen = self._frozen_emissions()
+        if frozen and self.inference in ("mean-field", "gibbs"):
+            raise ValueError(
+                f"params={self.params!r} holds emissions, and inference={self.inference!r} has a "
+                "posterior in their place; use 'em', 'variational-em' or 'hard-em'"
+            )
+
+    def _start_method(self) -> str:
+        """Return how a start is found where it is not given."""
+        words = ("kmeans", "k-means++", "random_from_data")
+        return self.init_params if self.init_params in words else "kmeans"
+
+    def _given(self, letter: str) -> Any:
+        """Return where a parameter starts: its `..._init`, or the attribute that is to be kept.
+
+        `init_params` as letters says of which parameters a start is to be found; what is set of the
+        others is kept, as in hmmlearn.
+        """
+        names = {**self._chain_letters, **{k: v[0] for k, v in self._emission_letters.items()}}
+        name = names[letter]
+        given = getattr(self, f"{name}_init", None)
+        if given is not None or self._start_method() == self.init_params:
+            return given
+        if letter in self.init_params:
+            return None
+        kept = vars(self).get(f"{name}_")
+        if kept is None:
+            raise ValueError(
+                f"init_params={self.init_params!r} leaves {name}_ as it is, and it is not set"
+            )
+        return kept
+
+    def _frozen_rows(self, letter: str, frozen: Any, support: Any) -> Any:
+        """Return the entries of start or transitions that are held fixed."""
+        if self.params is None or letter in self.params:
+            return frozen
+        K = int(self.n_components)
+        shape = (K,) if letter == "s" else (K, K)
+        if frozen is not None:
+            raise ValueError(
+                f"params={self.params!r} holds all of {self._chain_letters[letter]}; "
+                f"{self._chain_letters[letter]}_frozen then has no effect"
+            )
+        rows = check_rows(f"{self._chain_letters[letter]}_init", self._given(letter), shape)
+        if rows is None:  # equal, as a start is where nothing is known
+            rows = np.ones(shape) if support is None else np.array(support, dtype=np.float64)
+            rows = rows / np.maximum(rows.sum(axis=-1, keepdims=True), 1.0)
+        return rows
+
+    def _frozen_emissions(self) -> tuple[str, ...]:
+        if self.params is None:
+            return ()
+        return tuple(
+            field
+            for letter, (_, field) in self._emission_letters.items()
+            if letter not in self.params and field
+        )
+
     def _start(self, config: HmmConfig) -> Start:
         K = config.n_components
-        start = check_rows("startprob_init", self.startprob_init, (K,))
+        start = check_rows("startprob_init", self._given("s"), (K,))
         if start is not None:
             start = within("startprob_init", start, config.start_support, config.start_frozen)
-        rows = check_rows("transmat_init", self.transmat_init, (K, K))
+        rows = check_rows("transmat_init", self._given("t"), (K, K))
         if rows is not None:
             rows = within(
                 "transmat_init", rows, config.transition_support, config.transition_frozen
@@ -253,189 +393,3 @@ class HmmEstimator(Estimator):
         shown = points.attributes(model, params)
         own = {name: shown.pop(name) for name in list(shown) if name.startswith(("start", "trans"))}
         return own | self._emission_attributes(shown)
-
-    # ---- use -----------------------------------------------------------------------------------
-
-    def _fitted(self) -> tuple[Model, Params]:
-        check_is_fitted(self)
-        family, emissions = self._fitted_emissions()
-        return points.fitted(family, self.startprob_, self.transmat_, emissions, self._takes_nan())
-
-    def _judged(self, X: Any, lengths: Any) -> tuple[Model, Any, SequenceBlock]:
-        """Return the fitted model, its table and sequences to be judged by it."""
-        check_is_fitted(self)
-        steps, sizes = joined(X, lengths)
-        with naming_steps(sizes):
-            block = SequenceBlock(self._read_like_fitted(steps), sizes)
-        model, params = self._fitted()
-        return model, model.prepare(params), block
-
-    def decode(
-        self, X: Any, lengths: ArrayLike | None = None, algorithm: str | None = None
-    ) -> tuple[float, NDArray[np.int64]]:
-        """Return the log joint of observations and states, nats, and the states of the steps.
-
-        Parameters
-        ----------
-        X, lengths
-            As in `fit`.
-        algorithm : {"viterbi", "map"}, default=None
-            The best path, or the best state of each step by itself, whose path may be impossible
-            (a log joint of -inf). None: the parameter `algorithm`.
-        """
-        algorithm = self.algorithm if algorithm is None else algorithm
-        if algorithm not in ("viterbi", "map"):
-            raise ValueError(f"algorithm must be 'viterbi' or 'map'; got {algorithm!r}")
-        model, table, block = self._judged(X, lengths)
-        if algorithm == "viterbi":
-            labels, joint = model.decode(table, block, self._threads())
-            return float(joint.sum()), labels.astype(np.int64)
-        labels = model.posteriors(table, block, self._threads()).argmax(axis=1).astype(np.int32)
-        known = SequenceBlock(block.rows, block.lengths, None, labels)
-        # With every state known there is one path, and its joint is all of the likelihood.
-        joint = model.score(table, known, self._threads())
-        return float(joint.sum()), labels.astype(np.int64)
-
-    def predict(self, X: Any, lengths: ArrayLike | None = None) -> NDArray[np.int64]:
-        """Return the states of the steps, by `algorithm`."""
-        return self.decode(X, lengths)[1]
-
-    def predict_proba(self, X: Any, lengths: ArrayLike | None = None) -> Array:
-        """Return p(state of a step given its whole sequence), (n_steps, n_components).
-
-        Under "mean-field" and "gibbs" at the point attributes, as all that follows.
-        """
-        model, table, block = self._judged(X, lengths)
-        return model.posteriors(table, block, self._threads())
-
-    def score(self, X: Any, lengths: ArrayLike | None = None) -> float:
-        """Return the log likelihood of all sequences, nats: a total, as hmmlearn's."""
-        model, table, block = self._judged(X, lengths)
-        return float(model.score(table, block, self._threads()).sum())
-
-    def score_samples(self, X: Any, lengths: ArrayLike | None = None) -> tuple[float, Array]:
-        """Return `score` and `predict_proba`."""
-        model, table, block = self._judged(X, lengths)
-        total = float(model.score(table, block, self._threads()).sum())
-        return total, model.posteriors(table, block, self._threads())
-
-    def score_sequences(self, X: Any, lengths: ArrayLike | None = None) -> Array:
-        """Return the log likelihood of each sequence, nats; -inf for an impossible one."""
-        model, table, block = self._judged(X, lengths)
-        return model.score(table, block, self._threads())
-
-    def bic(self, X: Any, lengths: ArrayLike | None = None) -> float:
-        """Return the Bayesian information criterion at the point attributes; lower is better."""
-        model, params = self._fitted()
-        n = joined(X, lengths)[1].sum()
-        free = points.n_parameters(model, params)
-        return -2.0 * self.score(X, lengths) + free * float(np.log(n))
-
-    def aic(self, X: Any, lengths: ArrayLike | None = None) -> float:
-        """Return Akaike's information criterion at the point attributes; lower is better."""
-        return -2.0 * self.score(X, lengths) + 2.0 * points.n_parameters(*self._fitted())
-
-    def sample(
-        self, n_samples: int = 1, random_state: Any = None, currstate: int | None = None
-    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """Draw one sequence at the point attributes.
-
-        Parameters
-        ----------
-        n_samples : int, default=1
-            Steps.
-        random_state : int, RandomState, Generator or None, default=None
-            None: the parameter `random_state`.
-        currstate : int, default=None
-            The state before the first step; None: that is drawn from `startprob_`.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features)
-        states : ndarray of shape (n_samples,)
-        """
-        check_is_fitted(self)
-        if isinstance(n_samples, bool) or not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples must be an integer >= 1; got {n_samples!r}")
-        state = self.random_state if random_state is None else random_state
-        rng = (
-            state
-            if isinstance(state, np.random.Generator)
-            else np.random.default_rng(check_random_state(state).randint(0, 1 << 31))
-        )
-        path = points.sample_states(self.startprob_, self.transmat_, int(n_samples), rng, currstate)
-        return self._draw_rows(path, rng), path
-
-    def save(self, path: Any) -> None:
-        """Write the fitted model to a safetensors file; `vemfast.load` reads it."""
-        from vemfast.io import save
-
-        save(self, path)
-
-    def get_stationary_distribution(self) -> Array:
-        """Return the distribution of states that the transition matrix leaves as it is."""
-        check_is_fitted(self)
-        return points.stationary(self.transmat_)
-
-    def filter(self, lag: int = 0) -> HmmFilter:
-        """Return an object that takes one observation at a time, without a look ahead.
-
-        Parameters
-        ----------
-        lag : int, default=0
-            Its `smoothed` gives the state of so many steps ago (fixed-lag smoothing).
-        """
-        check_is_fitted(self)
-        if isinstance(lag, bool) or not isinstance(lag, Integral) or lag < 0:
-            raise ValueError(f"lag must be an integer >= 0; got {lag!r}")
-        return HmmFilter(_Frozen(self), int(lag))
-
-    def forecast(self, h: int, X: Any) -> tuple[Array, Array]:
-        """Return what comes after one sequence.
-
-        Parameters
-        ----------
-        h : int
-            Steps ahead.
-        X : array-like of shape (n_steps, n_features)
-
-        Returns
-        -------
-        states : ndarray of shape (h, n_components)
-            p(state of each step to come given the sequence).
-        expected : ndarray of shape (h, ...)
-            Expected observations (of codes: the probability of each).
-        """
-        if isinstance(h, bool) or not isinstance(h, Integral) or h < 1:
-            raise ValueError(f"h must be an integer >= 1; got {h!r}")
-        model, table, block = self._judged(X, None)
-        if block.n != 1:
-            raise ValueError(f"forecast takes one sequence; got {block.n}")
-        p = model.posteriors(table, block, self._threads())[-1]
-        states = np.empty((int(h), p.size))
-        for i in range(int(h)):
-            p = p @ self.transmat_
-            states[i] = p
-        return states, np.tensordot(states, self._expected(), axes=1)
-
-
-class _Frozen:
-    """What a filter needs of a fitted estimator, apart from later fits."""
-
-    def __init__(self, estimator: HmmEstimator) -> None:
-        self.startprob_, self.transmat_ = estimator.startprob_, estimator.transmat_
-        self._model, params = estimator._fitted()
-        self._params = params
-        self._table: Any = self._model.prepare(params)
-        self._reader = copy.copy(estimator)
-        self._reader.callbacks = None  # which need not pickle
-
-    def _step_scores(self, x: NDArray[Any]) -> tuple[Array, float]:
-        """Return the scores (n_components,) of one step, and its base measure."""
-        if self._table is None:
-            self._table = self._model.prepare(self._params)
-        block = SequenceBlock(self._reader._read_like_fitted(x))
-        return self._model.scores(self._table, block)[0], self._model.base(block)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_table": None}

@@ -23,8 +23,8 @@ __all__ = ["OnlineEstimator"]
 
 # Parameters that may change between calls: those of `fit` alone, and those that each update reads.
 _FREE = {
-    "schedule", "tol", "max_iter", "accelerate", "merge_components", "n_init",
-    "n_burn", "n_draws", "thin", "n_chains",
+    "schedule", "tol", "max_iter", "n_iter", "accelerate", "merge_components", "n_init",
+    "algorithm", "n_burn", "n_draws", "thin", "n_chains",
     "batch_size", "n_batches", "learning_decay", "learning_offset", "total_samples",
     "random_state", "warm_start", "n_jobs", "callbacks", "verbose", "on_interrupt",
 }  # fmt: skip

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from vemfast.errors import ModelFileError
 from vemfast.estimators import (
+    GMMHMM,
     BernoulliDraws,
     BernoulliHMM,
     BernoulliMixture,
@@ -381,6 +382,19 @@ def _gaussian_hmm(estimator: Any, n_features: int) -> dict[str, Field]:
     }
 
 
+def _gmm_hmm(estimator: Any, n_features: int) -> dict[str, Field]:
+    K, M, D = estimator.n_components, estimator.n_mix, n_features
+    kind = estimator.covariance_type
+    shape = {"full": (K, M, D, D), "diag": (K, M, D), "spherical": (K, M)}[kind]
+    return {
+        **_hidden_markov(estimator, n_features),
+        "origin_": Field("array", (D,), _finite),
+        "weights_": Field("array", (K, M), _stochastic),
+        "means_": Field("array", (K, M, D), _finite),
+        "covars_": Field("array", shape, _positive_definite if kind == "full" else _positive),
+    }
+
+
 def _hmm_per_feature(
     shown: str, draws: str, rule: Rule, posterior: tuple[str, ...]
 ) -> Callable[[Any, int], dict[str, Field]]:
@@ -431,6 +445,7 @@ SCHEMAS: dict[str, Schema] = {
         _OF_CHAINS,
     ),
     "CategoricalHMM": Schema(CategoricalHMM, _categorical_hmm, _OF_CHAINS, _symbols_agree),
+    "GMMHMM": Schema(GMMHMM, _gmm_hmm),
     "GaussianHMM": Schema(GaussianHMM, _gaussian_hmm, _OF_CHAINS),
     "PoissonHMM": Schema(
         PoissonHMM,

@@ -19,6 +19,7 @@ from vemfast.stats import Params
 
 __all__ = [
     "attributes",
+    "check_covariances",
     "check_means",
     "check_precisions",
     "check_weights",
@@ -56,6 +57,22 @@ def check_means(value: ArrayLike | None, config: GaussianConfig) -> Array | None
     if value is None:
         return None
     return _given("means_init", value, (config.n_components, config.n_features))
+
+
+def check_covariances(value: ArrayLike | None, config: GaussianConfig) -> Array | None:
+    """Return covariances that a start is to have as an array."""
+    if value is None:
+        return None
+    covariances = _given("covars", value, config.covariance_shape)
+    if config.covariance_type not in ("full", "tied"):
+        if (covariances <= 0).any():
+            raise ValueError(f"covars must be > 0; got {covariances.min()} among them")
+        return covariances
+    for k, matrix in enumerate(covariances.reshape(-1, config.n_features, config.n_features)):
+        symmetric = np.allclose(matrix, matrix.T, rtol=1e-6, atol=0)
+        if not symmetric or np.linalg.eigvalsh(matrix)[0] <= 0:
+            raise ValueError(f"covars must be symmetric and positive definite; matrix {k} is not")
+    return covariances
 
 
 def check_precisions(value: ArrayLike | None, config: GaussianConfig) -> Array | None:

@@ -19,10 +19,12 @@ from vemfast import _core
 from vemfast.data import IndexedBlock
 from vemfast.models import discrete_mixture, gaussian_mixture
 from vemfast.models.base import Model, Step
+from vemfast.models.clamping import held
 from vemfast.models.discrete_config import DiscreteConfig
 from vemfast.models.discrete_config import Start as DiscreteStart
 from vemfast.models.gaussian_config import Start as GaussianStart
 from vemfast.models.hmm_config import LOCAL_RULES, HmmConfig, Start
+from vemfast.models.hmm_starts import labelled_components
 from vemfast.sequences import SequenceBlock
 from vemfast.stats import Params, Stats
 
@@ -105,7 +107,8 @@ class HiddenMarkov(Model):
             step.seed,
             step.iteration,
         )
-        return Params(self._layouts[kind], kind, buffer)
+        updated = Params(self._layouts[kind], kind, buffer)
+        return updated if params is None else held(updated, params, self.config.emission.freeze)
 
     def global_term(self, params: Params) -> float:
         """Return the log prior of a point or -KL(q || prior) of a posterior, nats."""
@@ -130,6 +133,8 @@ class HiddenMarkov(Model):
             first["startprob"] = self.start.startprob
         if self.start.transmat is not None:
             first["transmat"] = self.start.transmat
+        if self.start.mix_weights is not None:
+            first["mix_weights"] = self.start.mix_weights
         return self.adopt(first, blocks, step)
 
     def adopt(self, params: Params, blocks: Sequence[SequenceBlock], step: Step) -> Params:
@@ -211,12 +216,12 @@ class HiddenMarkov(Model):
         start: Any = self.start.emission
         if isinstance(emission, DiscreteConfig) and start.table is not None:
             return {emission.table_name: start.table}
-        rows: list[Any] = [block.steps() for block in blocks]
-        if self.config.n_mix == 1:  # else a known state is no known component
-            rows = [
-                own if block.labels is None else own.with_labels(block.labels)
-                for own, block in zip(rows, blocks, strict=True)
-            ]
+        rows: list[Any] = [
+            block.steps() if block.labels is None else block.steps().with_labels(block.labels)
+            for block in blocks
+        ]
+        if self.config.n_mix > 1:
+            rows = labelled_components(self.config, rows, start.init_params, step.seed)
         point = Step("hard", "point", step.seed, 0, step.n_jobs)
         mixture: Any
         if isinstance(emission, DiscreteConfig):

@@ -245,8 +245,10 @@ class Start:
     startprob : ndarray of shape (n_components,), default=None
         None: equal, where nothing is frozen or ruled out.
     transmat : ndarray of shape (n_components, n_components), default=None
+    mix_weights : ndarray of shape (n_components, n_mix), default=None
     """
 
     emission: GaussianStart | DiscreteStart
     startprob: Array | None = None
     transmat: Array | None = None
+    mix_weights: Array | None = None

@@ -26,6 +26,8 @@ def attributes(model: HiddenMarkov, params: Params) -> dict[str, Any]:
     out = _emissions(model, params)
     if params.kind == "point":
         out["startprob_"], out["transmat_"] = params["startprob"], params["transmat"]
+        if model.config.n_mix > 1:
+            out["weights_"] = params["mix_weights"]
         return out
     mean = model.mean_chain(params)
     out["startprob_"], out["transmat_"] = mean[:K], mean[K:].reshape(K, K)
@@ -78,10 +80,13 @@ def fitted(
 ) -> tuple[HiddenMarkov, Params]:
     """Return a model without priors and a point made from fitted attributes.
 
-    `emissions` has `origin`, `means`, `covars`, or `shown` and `sizes`.
+    `emissions` has `origin`, `means`, `covars`, or `shown` and `sizes`; and `weights` (K, n_mix)
+    where a state has several components.
     """
     K = len(startprob)
-    equal = np.full(K, 1.0 / K)
+    weights = emissions.get("weights")
+    n_mix = 1 if weights is None else weights.shape[1]
+    equal = np.full(K * n_mix, 1.0 / (K * n_mix))
     emission: Any
     mixture: Any
     if family not in ("bernoulli", "poisson", "categorical"):
@@ -99,8 +104,10 @@ def fitted(
         )
     emission = mixture.config
     emission = replace(emission, prior=replace(emission.prior, weight_type="none"))
-    model = HiddenMarkov(HmmConfig(K, emission))
-    own = {name: point[name] for name in model.config.emission_fields}
+    model = HiddenMarkov(HmmConfig(K, emission, n_mix))
+    own: dict[str, Any] = {name: point[name] for name in model.config.emission_fields}
+    if n_mix > 1:
+        own["mix_weights"] = weights
     return model, model.config.point(startprob, transmat, **own)
 
 
@@ -161,7 +168,7 @@ def n_parameters(model: HiddenMarkov, params: Params) -> int:
     if isinstance(emission, DiscreteConfig):
         per = emission.n_indexed - (emission.n_features if emission.family == "categorical" else 0)
         return chain + K * per
-    D = emission.n_features
+    D, n = emission.n_features, emission.n_components
     one = {"full": D * (D + 1) // 2, "tied": D * (D + 1) // 2, "diag": D}
-    copies = 1 if emission.is_shared else K
-    return chain + K * D + copies * one.get(emission.covariance_type, 1)
+    copies = 1 if emission.is_shared else n
+    return chain + n - K + n * D + copies * one.get(emission.covariance_type, 1)

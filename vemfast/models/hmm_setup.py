@@ -31,6 +31,8 @@ class ChainHyperparameters:
         False: a structural zero.
     startprob_frozen, transmat_frozen : array-like
         NaN: free.
+    weights_prior : float or array-like of shape (n_components, n_mix)
+        Of the weights of a state's components, if there are several.
     """
 
     startprob_prior: Any = None
@@ -40,6 +42,7 @@ class ChainHyperparameters:
     transmat_support: Any = None
     startprob_frozen: Any = None
     transmat_frozen: Any = None
+    weights_prior: Any = None
 
 
 def configure(
@@ -47,6 +50,7 @@ def configure(
     n_components: int,
     is_point: bool,
     given: ChainHyperparameters,
+    n_mix: int = 1,
 ) -> HmmConfig:
     """Return the configuration of a fit; the weights of the emission's mixture are left out."""
     K = n_components
@@ -58,16 +62,18 @@ def configure(
     if sticky:
         assert transitions is not None
         transitions = transitions + given.sticky * np.eye(K)
+    mix = _concentrations("weights_prior", given.weights_prior, (K, n_mix), is_point)
     return HmmConfig(
         K,
         replace(emission, prior=replace(emission.prior, weight_type="none")),  # type: ignore[arg-type]
-        1,
+        n_mix,
         start,
         transitions,
         given.startprob_support,
         given.transmat_support,
         given.startprob_frozen,
         given.transmat_frozen,
+        mix if n_mix > 1 else None,
     )
 
 

@@ -1,0 +1,243 @@
+"""The use of a fitted hidden Markov model: decoding, scores, samples, filters, forecasts."""
+
+from __future__ import annotations
+
+import copy
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from vemfast.estimators.hmm_filter import HmmFilter
+from vemfast.models import hmm_points as points
+from vemfast.models.hmm import HiddenMarkov as Model
+from vemfast.sequences import SequenceBlock, joined, naming_steps
+from vemfast.stats import Params
+
+__all__ = ["FittedChain"]
+
+Array = NDArray[np.float64]
+
+
+class FittedChain:
+    """What a fitted hidden Markov estimator can do; the rest of it says how it was fitted.
+
+    A subclass implements `_read_like_fitted`, `_fitted_emissions`, `_draw_rows` and `_expected`.
+    """
+
+    startprob_: Array
+    transmat_: Array
+    algorithm: str
+    random_state: Any
+    callbacks: Any
+
+    def _read_like_fitted(self, X: Any) -> Any:
+        """Return steps whose columns are those of the fit."""
+        raise NotImplementedError
+
+    def _fitted_emissions(self) -> tuple[str, dict[str, Any]]:
+        """Return family and parameters of the fitted emissions, as `hmm_points.fitted` asks."""
+        raise NotImplementedError
+
+    def _draw_rows(self, states: NDArray[np.int64], rng: np.random.Generator) -> NDArray[Any]:
+        """Return observations drawn in these states."""
+        raise NotImplementedError
+
+    def _expected(self) -> Array:
+        """Return the expected observation of each state, (n_components, ...)."""
+        raise NotImplementedError
+
+    def _takes_nan(self) -> bool:
+        raise NotImplementedError
+
+    def _threads(self) -> int:
+        raise NotImplementedError
+
+    # ---- use -----------------------------------------------------------------------------------
+
+    def _fitted(self) -> tuple[Model, Params]:
+        check_is_fitted(self)
+        family, emissions = self._fitted_emissions()
+        return points.fitted(family, self.startprob_, self.transmat_, emissions, self._takes_nan())
+
+    def _judged(self, X: Any, lengths: Any) -> tuple[Model, Any, SequenceBlock]:
+        """Return the fitted model, its table and sequences to be judged by it."""
+        check_is_fitted(self)
+        steps, sizes = joined(X, lengths)
+        with naming_steps(sizes):
+            block = SequenceBlock(self._read_like_fitted(steps), sizes)
+        model, params = self._fitted()
+        return model, model.prepare(params), block
+
+    def decode(
+        self, X: Any, lengths: ArrayLike | None = None, algorithm: str | None = None
+    ) -> tuple[float, NDArray[np.int64]]:
+        """Return the log joint of observations and states, nats, and the states of the steps.
+
+        Parameters
+        ----------
+        X, lengths
+            As in `fit`.
+        algorithm : {"viterbi", "map"}, default=None
+            The best path, or the best state of each step by itself, whose path may be impossible
+            (a log joint of -inf). None: the parameter `algorithm`.
+        """
+        algorithm = self.algorithm if algorithm is None else algorithm
+        if algorithm not in ("viterbi", "map"):
+            raise ValueError(f"algorithm must be 'viterbi' or 'map'; got {algorithm!r}")
+        model, table, block = self._judged(X, lengths)
+        if algorithm == "viterbi":
+            labels, joint = model.decode(table, block, self._threads())
+            return float(joint.sum()), labels.astype(np.int64)
+        labels = model.posteriors(table, block, self._threads()).argmax(axis=1).astype(np.int32)
+        known = SequenceBlock(block.rows, block.lengths, None, labels)
+        # With every state known there is one path, and its joint is all of the likelihood.
+        joint = model.score(table, known, self._threads())
+        return float(joint.sum()), labels.astype(np.int64)
+
+    def predict(self, X: Any, lengths: ArrayLike | None = None) -> NDArray[np.int64]:
+        """Return the states of the steps, by `algorithm`."""
+        return self.decode(X, lengths)[1]
+
+    def predict_proba(self, X: Any, lengths: ArrayLike | None = None) -> Array:
+        """Return p(state of a step given its whole sequence), (n_steps, n_components).
+
+        Under "mean-field" and "gibbs" at the point attributes, as all that follows.
+        """
+        model, table, block = self._judged(X, lengths)
+        return model.posteriors(table, block, self._threads())
+
+    def score(self, X: Any, lengths: ArrayLike | None = None) -> float:
+        """Return the log likelihood of all sequences, nats: a total, as hmmlearn's."""
+        model, table, block = self._judged(X, lengths)
+        return float(model.score(table, block, self._threads()).sum())
+
+    def score_samples(self, X: Any, lengths: ArrayLike | None = None) -> tuple[float, Array]:
+        """Return `score` and `predict_proba`."""
+        model, table, block = self._judged(X, lengths)
+        total = float(model.score(table, block, self._threads()).sum())
+        return total, model.posteriors(table, block, self._threads())
+
+    def score_sequences(self, X: Any, lengths: ArrayLike | None = None) -> Array:
+        """Return the log likelihood of each sequence, nats; -inf for an impossible one."""
+        model, table, block = self._judged(X, lengths)
+        return model.score(table, block, self._threads())
+
+    def bic(self, X: Any, lengths: ArrayLike | None = None) -> float:
+        """Return the Bayesian information criterion at the point attributes; lower is better."""
+        model, params = self._fitted()
+        n = joined(X, lengths)[1].sum()
+        free = points.n_parameters(model, params)
+        return -2.0 * self.score(X, lengths) + free * float(np.log(n))
+
+    def aic(self, X: Any, lengths: ArrayLike | None = None) -> float:
+        """Return Akaike's information criterion at the point attributes; lower is better."""
+        return -2.0 * self.score(X, lengths) + 2.0 * points.n_parameters(*self._fitted())
+
+    def sample(
+        self, n_samples: int = 1, random_state: Any = None, currstate: int | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Draw one sequence at the point attributes.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Steps.
+        random_state : int, RandomState, Generator or None, default=None
+            None: the parameter `random_state`.
+        currstate : int, default=None
+            The state before the first step; None: that is drawn from `startprob_`.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features)
+        states : ndarray of shape (n_samples,)
+        """
+        check_is_fitted(self)
+        if isinstance(n_samples, bool) or not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples must be an integer >= 1; got {n_samples!r}")
+        state = self.random_state if random_state is None else random_state
+        rng = (
+            state
+            if isinstance(state, np.random.Generator)
+            else np.random.default_rng(check_random_state(state).randint(0, 1 << 31))
+        )
+        path = points.sample_states(self.startprob_, self.transmat_, int(n_samples), rng, currstate)
+        return self._draw_rows(path, rng), path
+
+    def save(self, path: Any) -> None:
+        """Write the fitted model to a safetensors file; `vemfast.load` reads it."""
+        from vemfast.io import save
+
+        save(self, path)
+
+    def get_stationary_distribution(self) -> Array:
+        """Return the distribution of states that the transition matrix leaves as it is."""
+        check_is_fitted(self)
+        return points.stationary(self.transmat_)
+
+    def filter(self, lag: int = 0) -> HmmFilter:
+        """Return an object that takes one observation at a time, without a look ahead.
+
+        Parameters
+        ----------
+        lag : int, default=0
+            Its `smoothed` gives the state of so many steps ago (fixed-lag smoothing).
+        """
+        check_is_fitted(self)
+        if isinstance(lag, bool) or not isinstance(lag, Integral) or lag < 0:
+            raise ValueError(f"lag must be an integer >= 0; got {lag!r}")
+        return HmmFilter(_Frozen(self), int(lag))
+
+    def forecast(self, h: int, X: Any) -> tuple[Array, Array]:
+        """Return what comes after one sequence.
+
+        Parameters
+        ----------
+        h : int
+            Steps ahead.
+        X : array-like of shape (n_steps, n_features)
+
+        Returns
+        -------
+        states : ndarray of shape (h, n_components)
+            p(state of each step to come given the sequence).
+        expected : ndarray of shape (h, ...)
+            Expected observations (of codes: the probability of each).
+        """
+        if isinstance(h, bool) or not isinstance(h, Integral) or h < 1:
+            raise ValueError(f"h must be an integer >= 1; got {h!r}")
+        model, table, block = self._judged(X, None)
+        if block.n != 1:
+            raise ValueError(f"forecast takes one sequence; got {block.n}")
+        p = model.posteriors(table, block, self._threads())[-1]
+        states = np.empty((int(h), p.size))
+        for i in range(int(h)):
+            p = p @ self.transmat_
+            states[i] = p
+        return states, np.tensordot(states, self._expected(), axes=1)
+
+
+class _Frozen:
+    """What a filter needs of a fitted estimator, apart from later fits."""
+
+    def __init__(self, estimator: FittedChain) -> None:
+        self.startprob_, self.transmat_ = estimator.startprob_, estimator.transmat_
+        self._model, params = estimator._fitted()
+        self._params = params
+        self._table: Any = self._model.prepare(params)
+        self._reader = copy.copy(estimator)
+        self._reader.callbacks = None  # which need not pickle
+
+    def _step_scores(self, x: NDArray[Any]) -> tuple[Array, float]:
+        """Return the scores (n_components,) of one step, and its base measure."""
+        if self._table is None:
+            self._table = self._model.prepare(self._params)
+        block = SequenceBlock(self._reader._read_like_fitted(x))
+        return self._model.scores(self._table, block)[0], self._model.base(block)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_table": None}
