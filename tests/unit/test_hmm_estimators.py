@@ -427,6 +427,18 @@ def test_known_states_are_kept(kind, inference):
         model(kind, inference).fit(ROWS[kind], LENGTHS, labels=np.full(200, 3))
 
 
+@kinds
+def test_priors_do_not_rule_out_transitions_at_the_start(kind):
+    """The mode of a sticky prior alone is a chain that never moves."""
+    estimator = fitted(kind, sticky=5.0, startprob_prior=[3.0, 1.0, 1.0])
+    off = estimator.transmat_[~np.eye(3, dtype=bool)]
+    assert (off > 0).any()
+    path = estimator.predict(ROWS[kind], LENGTHS)
+    assert len(np.unique(path)) == 3
+    plain = fitted(kind)
+    assert np.trace(estimator.transmat_) > np.trace(plain.transmat_)
+
+
 # ---- sampling, criteria, the stationary distribution -------------------------------------------
 
 

@@ -125,8 +125,11 @@ class HiddenMarkov(Model):
         transitions equal, so that nothing is ruled out that is not meant to be.
         """
         first = Params(self._layouts["point"], "point")
-        nothing = Stats(self.layout)
-        first.buffer[:] = self._core.update("point", "point", None, nothing.buffer, 0, 0)
+        config = self.config
+        first["startprob"] = _equal(config.start_support, config.start_frozen)
+        first["transmat"] = _equal(config.transition_support, config.transition_frozen)
+        if config.n_mix > 1:
+            first["mix_weights"] = 1.0 / config.n_mix
         for name, value in self._first_emissions(blocks, step).items():
             first[name] = value
         if self.start.startprob is not None:
@@ -230,6 +233,15 @@ class HiddenMarkov(Model):
             mixture = gaussian_mixture.GaussianMixture(_with_weights(emission), start)
         first = mixture.init(rows, point)
         return {name: first[name] for name in self.config.emission_fields}
+
+
+def _equal(support: Array, frozen: Array) -> Array:
+    """Return rows whose free entries are equal, beside the frozen ones."""
+    held = ~np.isnan(frozen)
+    free = support & ~held
+    left = np.maximum(1.0 - np.nansum(frozen, axis=-1, keepdims=True), 0.0)
+    share = left / np.maximum(free.sum(axis=-1, keepdims=True), 1)
+    return np.where(held, frozen, np.where(free, share, 0.0))
 
 
 def _with_weights(emission: Any) -> Any:
