@@ -136,3 +136,62 @@ def test_earthquakes(implementation, rates, log_likelihood):
         np.testing.assert_allclose(
             result.params["rates"][0], [13.1338, 19.7132, 29.7097], atol=2e-3
         )
+
+
+def from_here(model, block, params, n):
+    """Return the bounds before each of some mean-field updates, and the last posterior."""
+    history, step = [], Step("exact", "posterior")
+    for _ in range(n):
+        stats = model.e_step(model.prepare(params), block, step)
+        history.append(stats.local_bound + model.global_term(params))
+        params = model.update(params, stats, step)
+    return history, params
+
+
+@implementations
+@pytest.mark.parametrize("family", ["full", "categorical"])
+def test_variational_posteriors_are_the_same(implementation, family):
+    hmm = pytest.importorskip("hmmlearn.vhmm")
+    X = hmm_data.rows_of(family, n_features=1 if family == "categorical" else 2)
+    config = hmm_data.config_of(family, X, prior="conjugate")
+    model, block = implementation(config), hmm_data.block_of(family, X, LENGTHS)
+    first = model.e_step(model.prepare(hmm_data.a_point(model, seed=3)), block, Step())
+    params = model.update(None, first, Step("exact", "posterior"))
+    kind = {"full": hmm.VariationalGaussianHMM, "categorical": hmm.VariationalCategoricalHMM}
+    peer = kind[family](3, n_iter=ITERATIONS, tol=-np.inf, init_params="", implementation="scaling")
+    peer.startprob_prior_, peer.transmat_prior_ = config.start_prior, config.transition_prior
+    peer.startprob_posterior_ = params["start_concentration"].copy()
+    peer.transmat_posterior_ = params["transition_concentration"].copy()
+    prior = config.emission.prior
+    if family == "full":
+        origin = config.emission.origin
+        peer.means_prior_ = np.tile(prior.mean + origin, (3, 1))
+        peer.beta_prior_ = np.full(3, prior.mean_precision)
+        peer.dof_prior_ = np.full(3, prior.degrees_of_freedom)
+        peer.scale_prior_ = np.tile(prior.scale, (3, 1, 1))
+        peer.means_posterior_ = params["means"] + origin
+        peer.beta_posterior_ = params["mean_precision"].copy()
+        peer.dof_posterior_ = params["degrees_of_freedom"].copy()
+        peer.scale_posterior_ = params["scale"].copy()
+        peer._covars_ = params["scale"] / params["degrees_of_freedom"][:, None, None]
+        rows = X
+    else:
+        peer.n_features = config.emission.n_indexed
+        peer.emissionprob_prior_ = np.tile(prior.a, (3, 1))
+        peer.emissionprob_posterior_ = params["concentrations"].T.copy()
+        rows = X.astype(int)
+    peer.fit(rows, LENGTHS)
+    _, last = from_here(model, block, params, ITERATIONS)
+    np.testing.assert_allclose(last["start_concentration"], peer.startprob_posterior_, rtol=1e-9)
+    np.testing.assert_allclose(
+        last["transition_concentration"], peer.transmat_posterior_, rtol=1e-9
+    )
+    if family == "full":
+        np.testing.assert_allclose(last["means"] + origin, peer.means_posterior_, rtol=1e-8)
+        np.testing.assert_allclose(last["mean_precision"], peer.beta_posterior_, rtol=1e-9)
+        np.testing.assert_allclose(last["degrees_of_freedom"], peer.dof_posterior_, rtol=1e-9)
+        np.testing.assert_allclose(last["scale"], peer.scale_posterior_, rtol=1e-7, atol=1e-9)
+    else:
+        np.testing.assert_allclose(
+            last["concentrations"].T, peer.emissionprob_posterior_, rtol=1e-9
+        )
