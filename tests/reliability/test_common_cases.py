@@ -721,6 +721,22 @@ def test_C15_more_than_two_to_the_31_elements():
     np.testing.assert_allclose((estimator.weights_ @ estimator.means_)[[0, -1]], column, atol=1e-6)
 
 
+@pytest.mark.slow
+def test_C15_more_than_two_to_the_31_bits():
+    n, D = 2_200_000, 1000
+    base = (np.random.default_rng(0).random(n + D) < 0.3).astype(np.uint8)
+    rows = np.lib.stride_tricks.as_strided(base, (n, D), (1, 1), writeable=False)
+    start = np.broadcast_to([[0.2], [0.4]], (2, D))
+    estimator = KINDS["bernoulli"].mixture(2, probabilities_init=start, max_iter=1)
+    quiet_fit(estimator, rows)
+    labels = estimator.predict(rows)
+    last = slice(n - 5000, n)
+    assert np.array_equal(labels[last], estimator.predict(rows[last].copy()))
+    column = np.array([base[:n].mean(), base[D - 1 : D - 1 + n].mean()])
+    found = estimator.weights_ @ estimator.probabilities_
+    np.testing.assert_allclose(found[[0, -1]], column, rtol=1e-10)
+
+
 @pytest.mark.nightly
 def test_C15_more_than_two_to_the_31_rows():
     n = (1 << 31) + 5
@@ -769,15 +785,36 @@ assert estimator.predict_proba(rows[:10]).shape == (10, 40)
     assert "(500000, 40)" in result.stdout
 
 
-def test_C16_an_allocation_that_fails_in_a_thread_leaves_the_last_fit():
+STARVED = {
     # Statistics of 100 components in 2000 dimensions: 3 MB a buffer, several buffers a thread.
-    code = """
-rng = np.random.default_rng(0)
-rows = rng.normal(size=(1500, 2000))
+    "gaussian": """
+rows, make = rng.normal(size=(1500, 2000)), mixture
 options = {"covariance_type": "diag", "max_iter": 1, "means_init": rows[:100].copy()}
-estimator = mixture(100, n_jobs=4, **options)
+""",
+    # The same, half as large; those of 20 components are looked up four bits at a time.
+    **{
+        f"bernoulli {K}": f"""
+rows, make = (rng.random((4000, 2000)) < 0.3).astype(np.uint8), BernoulliMixture
+options = {{"max_iter": 1, "probabilities_init": 0.25 + 0.5 * rows[:{K}]}}
+"""
+        for K in (20, 100)
+    },
+}
+
+
+@pytest.mark.parametrize("which", STARVED)
+def test_C16_an_allocation_that_fails_in_a_thread_leaves_the_last_fit(which):
+    code = (
+        """
+from vemfast import BernoulliMixture
+rng = np.random.default_rng(0)
+"""
+        + STARVED[which]
+        + """
+K = len(next(options[name] for name in options if name.endswith("init")))
+estimator = make(K, n_jobs=4, **options)
 with quiet():
-    estimator.fit(rows, sample_weight=rng.random(1500))
+    estimator.fit(rows, sample_weight=rng.random(len(rows)))
 before = dict(fitted(estimator))
 outcomes = []
 for megabytes in (0, 4, 8, 16, 1000):
@@ -793,8 +830,9 @@ for megabytes in (0, 4, 8, 16, 1000):
         assert now.keys() == before.keys() and all(now[k] is before[k] for k in now)
 print(outcomes)
 with quiet():
-    assert same_bits(estimator, mixture(100, n_jobs=1, **options).fit(rows))
+    assert same_bits(estimator, make(K, n_jobs=1, **options).fit(rows))
 """
+    )
     result = run_python(MEMORY + code, MALLOC_ARENA_MAX="1", OMP_NUM_THREADS="4")
     assert result.returncode == 0, result.stderr
     assert "memory" in result.stdout

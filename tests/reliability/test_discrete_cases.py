@@ -251,6 +251,21 @@ def test_G7_one_row(kind):
         assert estimator.lower_bound_ == pytest.approx(0.0, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("name", "row", "evidence"),
+    [
+        ("bernoulli", [[1.0]], np.log(1 / 2)),  # of Beta(1, 1)
+        ("poisson", [[3.0]], np.log(1 / 3) - 4 * np.log(1 / 3 + 1)),  # of Gamma(1, 1 / 3)
+        ("categorical", [[2]], np.log(1 / 3)),  # of Dirichlet(1, 1, 1)
+    ],
+)
+def test_G7_one_number(name, row, evidence):
+    """One row, one feature, one component: the bound is the evidence."""
+    estimator = quiet_fit(KINDS[name].mixture(1, "mean-field"), np.array(row))
+    assert estimator.lower_bound_ == pytest.approx(evidence, rel=1e-12)
+    assert np.array_equal(estimator.predict_proba(row), [[1.0]])
+
+
 # ---- G11, G12 ----
 
 
@@ -321,6 +336,26 @@ def test_O7_labels_are_only_names_and_rows_have_no_order(kind, inference):
     np.testing.assert_allclose(c.lower_bounds_, a.lower_bounds_, rtol=1e-11)
     d = quiet_fit(kind.mixture(3, inference, **options, **start), kind.X[1:])
     assert abs(d.lower_bound_ - a.lower_bound_) > 0.1  # a row less shows
+
+
+@pytest.mark.parametrize("inference", DETERMINISTIC)
+def test_O7_features_bits_and_codes_are_only_names(kind, inference):
+    """Columns in another order, bits turned over, codes renamed: the fit is another name's."""
+    (name, value), columns = next(iter(kind.start().items())), np.array([3, 0, 7, 1, 6, 2, 5, 4])
+    rename, options = np.array([2, 0, 1]), {"tol": 0.0, "max_iter": 8}
+    rows = kind.near[:, columns]
+    if kind.name == "categorical":
+        rows, table = rename[rows.astype(int)], [value[d][:, np.argsort(rename)] for d in columns]
+    else:
+        table = value[:, columns]
+    if kind.name == "bernoulli":
+        rows, table = 1 - rows, 1 - table
+    a = quiet_fit(kind.mixture(3, inference, **options, **{name: value}), kind.near)
+    b = quiet_fit(kind.mixture(3, inference, **options, **{name: table}), rows)
+    np.testing.assert_allclose(b.lower_bounds_, a.lower_bounds_, rtol=1e-11)
+    np.testing.assert_allclose(b.predict_proba(rows), a.predict_proba(kind.near), atol=1e-9)
+    other = quiet_fit(kind.mixture(3, inference, **options, **{name: value}), rows)
+    assert not np.allclose(other.lower_bounds_[1], a.lower_bounds_[1], rtol=1e-6)
 
 
 @rungs
