@@ -265,7 +265,7 @@ def test_given_responsibilities_go_with_their_rows_and_components(family, schedu
     assert not np.allclose(shown(one), shown(clone(estimator).fit(rows)))
     chunked = clone(estimator).set_params(resp_init=r).fit(np.array_split(rows, 4))
     assert shown(chunked).tobytes() == shown(one).tobytes()
-    given = clone(estimator).set_params(**clone(one).common_start(rows))
+    given = clone(one).set_params(**one.common_start(rows))
     assert given.resp_init is None
     np.testing.assert_allclose(shown(given.fit(rows)), shown(one), rtol=1e-9, atol=1e-12)
 
