@@ -135,13 +135,24 @@ def mixture_of(family, weights, n_components=3):
 N_ROWS = 8
 
 
+# Where a model integrates missing entries out, these are missing.
+HIDDEN = np.random.default_rng(3).permuted(np.tile([True, False, False, False], 4)).reshape(8, 2)
+
+
 def block_of(family, X):
     return IndexedBlock(X if family == "poisson" else X.astype(np.uint8))
 
 
 def right(model, params, X, step):
-    stats = model.e_step(model.prepare(params), block_of(model.config.family, X), step)
+    family = model.config.family
+    if model.config.marginalize:
+        X = np.where(HIDDEN, np.nan if family == "poisson" else 255, X)
+    stats = model.e_step(model.prepare(params), block_of(family, X), step)
     return model.update(params, stats, step.next)
+
+
+def missing_entries_are_zeros(model, params, X, step):
+    return right(model, params, np.where(HIDDEN, 0, X), step)
 
 
 def a_count_misses_its_decrement(model, params, X, step):
@@ -179,6 +190,7 @@ MUTATIONS = {
     "best labels": best_labels_instead_of_drawn_ones,
     "weights drawn without their prior": {"weight_concentration": 0.05},
     "table drawn with another prior": {"a": 0.3},
+    "missing entries are zeros": missing_entries_are_zeros,
 }
 
 
@@ -203,7 +215,7 @@ def functions(mixture, weights, table, X):
     )
 
 
-def successive(mixture, n, rng, mutation, seed):
+def successive(mixture, n, rng, mutation, seed, marginalize):
     K, family = mixture.n_components, mixture.family
     b = mixture.b if mixture.b.size else None
     config = discrete.config_of(
@@ -215,6 +227,7 @@ def successive(mixture, n, rng, mutation, seed):
         proper=True,
         a=mixture.a,
         b=b,
+        marginalize=marginalize,
     )
     iteration = right
     if isinstance(mutation, dict):
@@ -237,28 +250,33 @@ def successive(mixture, n, rng, mutation, seed):
     return weights[n_start:], table[n_start:], rows[n_start:]
 
 
-def z_scores(mixture, n, mutation=None, seed=1, n_batches=50):
+def z_scores(mixture, n, mutation=None, seed=1, n_batches=50, marginalize=False):
     """Return the ten differences of means in standard errors; the chain's is of batch means."""
     rng = np.random.default_rng(seed)
     weights, table = mixture.points(n, rng)
     a = functions(mixture, weights, table, mixture.rows(weights, table, N_ROWS, rng))
-    b = functions(mixture, *successive(mixture, n, rng, mutation, seed))
+    b = functions(mixture, *successive(mixture, n, rng, mutation, seed, marginalize))
     batches = b.reshape(n_batches, -1, b.shape[1]).mean(axis=1)
     variance = a.var(axis=0, ddof=1) / n + batches.var(axis=0, ddof=1) / n_batches
     return (b.mean(axis=0) - a.mean(axis=0)) / np.sqrt(variance)
 
 
+missing = pytest.mark.parametrize("marginalize", [False, True])
+
+
 @families
-def test_both_ways_have_the_same_expectations(family):
-    z = z_scores(mixture_of(family, "dirichlet"), 1500)
+@missing
+def test_both_ways_have_the_same_expectations(family, marginalize):
+    z = z_scores(mixture_of(family, "dirichlet"), 1500, marginalize=marginalize)
     assert np.abs(z).max() < BOUND, z
 
 
 @pytest.mark.slow
 @weight_types
 @families
-def test_both_ways_have_the_same_expectations_in_long_runs(family, weights):
-    z = z_scores(mixture_of(family, weights), 20_000)
+@missing
+def test_both_ways_have_the_same_expectations_in_long_runs(family, weights, marginalize):
+    z = z_scores(mixture_of(family, weights), 20_000, marginalize=marginalize)
     assert np.abs(z).max() < BOUND, z
 
 
