@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,18 +64,23 @@ def configure(
         assert transitions is not None
         transitions = transitions + given.sticky * np.eye(K)
     mix = _concentrations("weights_prior", given.weights_prior, (K, n_mix), is_point)
-    return HmmConfig(
-        K,
-        replace(emission, prior=replace(emission.prior, weight_type="none")),  # type: ignore[arg-type]
-        n_mix,
-        start,
-        transitions,
-        given.startprob_support,
-        given.transmat_support,
-        given.startprob_frozen,
-        given.transmat_frozen,
-        mix if n_mix > 1 else None,
-    )
+    try:
+        return HmmConfig(
+            K,
+            replace(emission, prior=replace(emission.prior, weight_type="none")),  # type: ignore[arg-type]
+            n_mix,
+            start,
+            transitions,
+            given.startprob_support,
+            given.transmat_support,
+            given.startprob_frozen,
+            given.transmat_frozen,
+            mix if n_mix > 1 else None,
+        )
+    except ValueError as error:  # in the user's words
+        words = {"start_": "startprob_", "transition_": "transmat_", "mix_": "weights_"}
+        message = re.sub(r"\b(start_|transition_|mix_)", lambda m: words[m[1]], str(error))
+        raise ValueError(message) from error
 
 
 def _concentrations(name: str, value: Any, shape: tuple[int, ...], is_flat: bool) -> Array | None:
