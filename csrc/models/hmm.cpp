@@ -24,8 +24,9 @@ std::variant<ScoreTable, IndexedTable> prepare_emission(const Emissions& emissio
         emission);
 }
 
+// A count below the smallest normal number is none: as a share of its row it may be 0.
 double product(double count, double log_value) {
-    return count > 0 ? count * log_value : 0.0;
+    return count >= std::numeric_limits<double>::min() ? count * log_value : 0.0;
 }
 
 }  // namespace

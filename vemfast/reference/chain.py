@@ -184,8 +184,11 @@ def _forward_pass(scores: Array, log_start: Array, log_transitions: Array) -> Ar
 
 
 def inner(numbers: Array, logs: Array) -> float:
-    """Return Σ of numbers times logarithms, with 0 log 0 = 0."""
-    there = numbers > 0
+    """Return Σ of numbers times logarithms, with 0 log 0 = 0.
+
+    A number below the smallest normal one is 0: as a share of its row it may have become 0.
+    """
+    there = numbers >= np.finfo(np.float64).tiny
     return float(numbers[there] @ logs[there])
 
 
