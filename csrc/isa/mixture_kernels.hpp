@@ -26,9 +26,16 @@ struct MixtureKernels {
     MixtureEntry<double> on_double;
     // The layout of GaussianScores::factor from one lower triangular matrix of order n.
     void (*pack_triangle)(const double* lower, std::size_t n, double* out);
-    // out[c * n + i] = |x_i - centre_c|^2 for feature-major x (D x n), c < n_centres.
-    void (*distances)(const double* x, std::size_t n, std::size_t D, const double* centres,
-                      std::size_t n_centres, double* out);
+    // k-means: distances to one centre; to candidates of a seed, and their potentials; a seed
+    // taken; the sums of few clusters in few features. See kernels/kmeans.hpp.
+    void (*distances)(const detail::ClusterRows& rows, const double* centre, double* out);
+    void (*potentials)(const detail::ClusterRows& rows, const double* nearest,
+                       const double* candidates, std::size_t n_candidates, double* distances,
+                       double* potentials);
+    void (*take_seed)(const detail::ClusterRows& rows, const double* distances, double* nearest,
+                      double* mass);
+    double (*cluster_few)(const detail::ClusterRows& rows, const double* centres, std::size_t K,
+                          double* sums, double* mass);
 };
 
 }  // namespace vemfast

@@ -1,6 +1,6 @@
 // The mixture kernels of this level, as the table wants them.
 #include "../isa/mixture_kernels.hpp"
-#include "distances.hpp"
+#include "kmeans.hpp"
 #include "mixture_estep.hpp"
 
 namespace vemfast::VEMFAST_LEVEL {
@@ -26,7 +26,12 @@ constexpr MixtureEntry<T> mixture_entry() {
 }  // namespace
 
 extern const MixtureKernels mixture_kernels;
-constinit const MixtureKernels mixture_kernels{mixture_entry<float>(), mixture_entry<double>(),
-                                               &pack_triangle, &squared_distances_to};
+constinit const MixtureKernels mixture_kernels{mixture_entry<float>(),
+                                               mixture_entry<double>(),
+                                               &pack_triangle,
+                                               &cluster_distances,
+                                               &seed_potentials,
+                                               &take_seed,
+                                               &cluster_few};
 
 }  // namespace vemfast::VEMFAST_LEVEL

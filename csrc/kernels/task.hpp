@@ -96,6 +96,18 @@ struct MixtureTask {
     const MissingScores* missing = nullptr;
 };
 
+// The rows of k-means, feature-major, padded to a multiple of kClusterRows rows of weight zero.
+struct ClusterRows {
+    const double* x;        // D x n
+    const double* weights;  // n
+    std::size_t n;
+    std::size_t D;
+};
+static constexpr std::size_t kClusterRows = 8;
+// Up to these sizes a kernel of its own finds clusters.
+static constexpr std::size_t kFewClusters = 8;
+static constexpr std::size_t kFewFeatures = 4;
+
 // Sizes that depend on the shape and the scalar type only, never on threads: they fix the order
 // in which statistics are added.
 struct BlockShape {
