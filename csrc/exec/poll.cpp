@@ -1,5 +1,6 @@
 #include "vemfast/poll.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -15,10 +16,18 @@ constexpr std::chrono::milliseconds kPollInterval{50};
 thread_local const Poll* current_poll = nullptr;
 thread_local Clock::time_point last_asked;
 
+// Calls that come much faster than the clock matters are counted instead of timed.
+constexpr std::chrono::microseconds kFast{100};
+constexpr int kMostCalls = 8;
+thread_local Clock::time_point last_looked;
+thread_local int calls_between = 1;
+thread_local int calls_left = 1;
+
 }  // namespace
 
 PollScope::PollScope(const Poll& poll) : outer_(std::exchange(current_poll, &poll)) {
-    last_asked = Clock::now();
+    last_asked = last_looked = Clock::now();
+    calls_between = calls_left = 1;
 }
 
 PollScope::~PollScope() {
@@ -26,7 +35,13 @@ PollScope::~PollScope() {
 }
 
 void interruption_point() {
-    if (current_poll == nullptr || !*current_poll || Clock::now() - last_asked < kPollInterval)
+    if (current_poll == nullptr || !*current_poll || --calls_left > 0)
+        return;
+    const auto now = Clock::now();
+    calls_between = now - last_looked < kFast ? std::min(2 * calls_between, kMostCalls) : 1;
+    calls_left = calls_between;
+    last_looked = now;
+    if (now - last_asked < kPollInterval)
         return;
     const bool stop = (*current_poll)();
     last_asked = Clock::now();

@@ -239,6 +239,68 @@ static void accumulate_triangle(const T* r, const T* x, std::size_t ld, std::siz
     }
 }
 
+// Count, sums and packed triangle of one component in one pass, for few features: all accumulators
+// stay in registers. The same sums in the same order as above, and so the same bits.
+template <class T, int D>
+inline void add_moments(const T* r, const T* x, std::size_t ld, std::size_t n_padded, double* count,
+                        double* sums, double* triangle) {
+    constexpr std::size_t W = kLanes<T>;
+    constexpr int kPairs = D * (D + 1) / 2;
+    Vec<T> mass[2] = {};
+    Vec<T> sum[D] = {};
+    Vec<T> square[kPairs] = {};
+    const auto add = [&](std::size_t n, Vec<T>& to) {
+        const Vec<T> weight = load<T>(r + n);
+        Vec<T> row[D];
+        to += weight;
+#pragma GCC unroll 3
+        for (int i = 0; i < D; ++i) {
+            row[i] = load<T>(x + static_cast<std::size_t>(i) * ld + n);
+            const Vec<T> product = weight * row[i];
+            sum[i] += product;
+#pragma GCC unroll 3
+            for (int j = 0; j <= i; ++j) {
+                Vec<T>& cell = square[i * (i + 1) / 2 + j];
+                cell = mul_add<T>(product, row[j], cell);
+            }
+        }
+    };
+    std::size_t n = 0;
+    for (; n + 2 * W <= n_padded; n += 2 * W) {
+        add(n, mass[0]);
+        add(n + W, mass[1]);
+    }
+    for (; n < n_padded; n += W)
+        add(n, mass[0]);
+    *count += static_cast<double>(horizontal_sum<T>(mass[0] + mass[1]));
+#pragma GCC unroll 3
+    for (int i = 0; i < D; ++i)
+        sums[i] += static_cast<double>(horizontal_sum<T>(sum[i]));
+#pragma GCC unroll 6
+    for (int p = 0; p < kPairs; ++p)
+        triangle[p] += static_cast<double>(horizontal_sum<T>(square[p]));
+}
+
+// The most features of `accumulate_few`.
+constexpr std::size_t kFewAxes = 3;
+
+template <class T>
+static void accumulate_few(const T* r, const T* x, std::size_t ld, std::size_t K, std::size_t D,
+                           std::size_t n_padded, const StatsLayout& layout, double* stats) {
+    for (std::size_t k = 0; k < K; ++k) {
+        const T* of = r + k * ld;
+        double* count = stats + layout.counts + k;
+        double* sums = stats + layout.sums + k * D;
+        double* triangle = stats + layout.scatter + k * (D * (D + 1) / 2);
+        if (D == 1)
+            add_moments<T, 1>(of, x, ld, n_padded, count, sums, triangle);
+        else if (D == 2)
+            add_moments<T, 2>(of, x, ld, n_padded, count, sums, triangle);
+        else
+            add_moments<T, 3>(of, x, ld, n_padded, count, sums, triangle);
+    }
+}
+
 // Feature rows that the product of the diagonal and spherical types needs beside x itself: the
 // squares (D rows) or their sum (one row), written behind the D rows of the tile.
 template <class T>
@@ -339,6 +401,8 @@ static void accumulate(Covariance kind, const T* r, const T* x, std::size_t ld, 
                        std::size_t K, std::size_t D, std::size_t n_padded, T* weighted,
                        const StatsLayout& layout, double* stats,
                        const PackedRows<T>* packed = nullptr) {
+    if (kind == Covariance::full && D <= kFewAxes && packed == nullptr && k0 == 0)
+        return accumulate_few<T>(r, x, ld, K, D, n_padded, layout, stats);
     for (std::size_t k = 0; k < K; ++k)
         stats[layout.counts + k0 + k] += row_sum<T>(r + k * ld, n_padded);
     const std::size_t group = kind == Covariance::full ? 1 : kGramA;

@@ -156,6 +156,43 @@ static void score_full(const GaussianScores<T>& table, const T* x, std::size_t l
     }
 }
 
+// The same for few features: a component's numbers stay in registers over all rows.
+template <class T, int D>
+static void score_few(const GaussianScores<T>& table, const T* x, std::size_t ld,
+                      std::size_t n_padded, T* s) {
+    for (std::size_t k = 0; k < table.n_components; ++k) {
+        const T* factor = table.factor + k * packed_triangle_size(D);
+        Vec<T> shift[D];
+        Vec<T> root[D * D];
+#pragma GCC unroll 3
+        for (int j = 0; j < D; ++j)
+            shift[j] = splat<T>(table.shift[k * D + static_cast<std::size_t>(j)]);
+#pragma GCC unroll 9
+        for (int i = 0; i < D * D; ++i)
+            root[i] = splat<T>(factor[i]);
+        const Vec<T> constant = splat<T>(table.constant[k]);
+        T* out = s + k * ld;
+        for (std::size_t n = 0; n < n_padded; n += kLanes<T>) {
+            Vec<T> y[D];
+#pragma GCC unroll 3
+            for (int j = 0; j < D; ++j)
+                y[j] = shift[j];
+#pragma GCC unroll 3
+            for (int i = 0; i < D; ++i) {
+                const Vec<T> row = load<T>(x + static_cast<std::size_t>(i) * ld + n);
+#pragma GCC unroll 3
+                for (int j = i; j < D; ++j)
+                    y[j] = mul_add<T>(root[i * D + j], row, y[j]);
+            }
+            Vec<T> q = {};
+#pragma GCC unroll 3
+            for (int j = 0; j < D; ++j)
+                q = mul_add<T>(y[j], y[j], q);
+            store<T>(out + n, constant - splat<T>(T(0.5)) * cap_square<T>(q));
+        }
+    }
+}
+
 // Tied: y = C^-1 x once a row (into `y`, D x ld), then q_k = |y - v_k|^2.
 template <class T>
 static void whiten(const T* factor, std::size_t D, const T* x, std::size_t ld, std::size_t n_padded,
@@ -311,6 +348,12 @@ static void score(const GaussianScores<T>& table, const T* x, std::size_t ld, st
                   T* whitened, T* s) {
     switch (table.kind) {
         case Covariance::full:
+            if (!table.student && table.n_features == 1)
+                return score_few<T, 1>(table, x, ld, n_padded, s);
+            if (!table.student && table.n_features == 2)
+                return score_few<T, 2>(table, x, ld, n_padded, s);
+            if (!table.student && table.n_features == 3)
+                return score_few<T, 3>(table, x, ld, n_padded, s);
             return score_full<T>(table, x, ld, n_padded, s);
         case Covariance::tied:
             whiten<T>(table.factor, table.n_features, x, ld, n_padded, whitened);

@@ -12,7 +12,7 @@ namespace {
 
 using detail::ClusterRows;
 
-// Squared distances of the vector of rows from `i` on to one centre.
+// Squared distances of one vector of rows to a centre.
 inline Vec<double> square_to(const double* x, std::size_t ld, std::size_t D, const double* centre) {
     Vec<double> q = {};
     for (std::size_t d = 0; d < D; ++d) {
@@ -58,49 +58,62 @@ static void take_seed(const ClusterRows& rows, const double* distances, double* 
 }
 
 // Each row goes to the first of its nearest centres, and is added to that one's sum by masks: no
-// row waits for the one before it to be added.
-template <int D>
-static double assign_few(const ClusterRows& rows, const double* centres, std::size_t K,
+// row waits for the one before it to be added. C is K, or zero where K is not known beforehand.
+template <int D, int C>
+static double assign_few(const ClusterRows& rows, const double* centres, std::size_t n_clusters,
                          double* sums, double* mass) {
-    constexpr std::size_t W = kLanes<double>;
-    using Mask = IVec<double>;
-    Vec<double> total[detail::kFewClusters][D + 1] = {};  // mass, sums
+    constexpr int kMost = C > 0 ? C : static_cast<int>(detail::kFewClusters);
+    const int K = C > 0 ? C : static_cast<int>(n_clusters);
+    Vec<double> total[kMost][D + 1] = {};  // mass, sums
     Vec<double> inertia = {};
-    for (std::size_t i = 0; i < rows.n; i += W) {
+    for (std::size_t i = 0; i < rows.n; i += kLanes<double>) {
         Vec<double> x[D];
 #pragma GCC unroll 4
         for (int d = 0; d < D; ++d)
             x[d] = load<double>(rows.x + static_cast<std::size_t>(d) * rows.n + i);
+        Vec<double> square[kMost];
         Vec<double> best = splat<double>(__builtin_inf());
-        Vec<double> label = {};
-        for (std::size_t k = 0; k < K; ++k) {
+#pragma GCC unroll 4
+        for (int k = 0; k < K; ++k) {
             Vec<double> q = {};
 #pragma GCC unroll 4
             for (int d = 0; d < D; ++d) {
                 const Vec<double> t = x[d] - splat<double>(centres[k * D + d]);
                 q = mul_add<double>(t, t, q);
             }
-            const Mask closer = q < best;
-            best = select<double>(closer, q, best);
-            label = select<double>(closer, splat<double>(static_cast<double>(k)), label);
+            square[k] = q;
+            best = min<double>(q, best);
         }
         const Vec<double> w = load<double>(rows.weights + i);
         inertia = mul_add<double>(w, best, inertia);
-        for (std::size_t k = 0; k < K; ++k) {
-            const Mask own = label == splat<double>(static_cast<double>(k));
-            const Vec<double> share = from_bits<double>(as_bits<double>(w) & (BitVec<double>)own);
+        BitVec<double> left = as_bits<double>(w);  // the weight, until a cluster has taken the row
+#pragma GCC unroll 4
+        for (int k = 0; k < K; ++k) {
+            const BitVec<double> own = left & (BitVec<double>)(square[k] == best);
+            left &= ~(BitVec<double>)(square[k] == best);
+            const Vec<double> share = from_bits<double>(own);
             total[k][0] += share;
 #pragma GCC unroll 4
             for (int d = 0; d < D; ++d)
                 total[k][d + 1] = mul_add<double>(share, x[d], total[k][d + 1]);
         }
     }
-    for (std::size_t k = 0; k < K; ++k) {
+    for (int k = 0; k < K; ++k) {
         mass[k] = horizontal_sum<double>(total[k][0]);
         for (int d = 0; d < D; ++d)
-            sums[k * D + static_cast<std::size_t>(d)] = horizontal_sum<double>(total[k][d + 1]);
+            sums[k * D + d] = horizontal_sum<double>(total[k][d + 1]);
     }
     return horizontal_sum<double>(inertia);
+}
+
+template <int D>
+inline double assign_any(const ClusterRows& rows, const double* centres, std::size_t K,
+                         double* sums, double* mass) {
+    if (K == 2)
+        return assign_few<D, 2>(rows, centres, K, sums, mass);
+    if (K == 3)
+        return assign_few<D, 3>(rows, centres, K, sums, mass);
+    return assign_few<D, 0>(rows, centres, K, sums, mass);
 }
 
 // The weighted rows of each cluster, summed (sums: K x D, mass: K), and the weighted sum of squares
@@ -110,13 +123,13 @@ static double cluster_few(const ClusterRows& rows, const double* centres, std::s
     static_assert(detail::kFewFeatures == 4);
     switch (rows.D) {
         case 1:
-            return assign_few<1>(rows, centres, K, sums, mass);
+            return assign_any<1>(rows, centres, K, sums, mass);
         case 2:
-            return assign_few<2>(rows, centres, K, sums, mass);
+            return assign_any<2>(rows, centres, K, sums, mass);
         case 3:
-            return assign_few<3>(rows, centres, K, sums, mass);
+            return assign_any<3>(rows, centres, K, sums, mass);
         default:
-            return assign_few<4>(rows, centres, K, sums, mass);
+            return assign_any<4>(rows, centres, K, sums, mass);
     }
 }
 

@@ -81,13 +81,21 @@ inline TileWorkspace<T> carve(void* memory, std::size_t tile_rows, std::size_t f
     return space;
 }
 
-// Transposes `n` rows into the tile, minus the origin; padded rows are zero. The difference is
-// taken in double: float data far from zero keeps its spread.
+// D features of rows that lie one behind the other: with a constant stride the loop is vectorised.
+template <class T, class Source, int D>
+static void load_dense(const Source* __restrict source, std::size_t n, const double* origin,
+                       T* __restrict x, std::size_t ld) {
+    for (int i = 0; i < D; ++i) {
+        const double centre = origin[i];
+        T* __restrict to = x + static_cast<std::size_t>(i) * ld;
+        for (std::size_t r = 0; r < n; ++r)
+            to[r] = static_cast<T>(static_cast<double>(source[r * D + i]) - centre);
+    }
+}
+
 template <class T, class Source>
-static void load_tile(const RowsView& rows, std::size_t first, std::size_t n, std::size_t n_padded,
-                      const double* origin, T* x, std::size_t ld) {
-    const Source* source = static_cast<const Source*>(rows.data) +
-                           static_cast<std::ptrdiff_t>(first) * rows.row_stride;
+static void load_strided(const RowsView& rows, const Source* source, std::size_t n,
+                         const double* origin, T* x, std::size_t ld) {
     const std::size_t D = rows.n_features;
     constexpr std::size_t kRows = 16;  // rows read together: each cache line is used up while hot
     for (std::size_t n0 = 0; n0 < n; n0 += kRows) {
@@ -102,6 +110,25 @@ static void load_tile(const RowsView& rows, std::size_t first, std::size_t n, st
                     origin[i]);
         }
     }
+}
+
+// Transposes `n` rows into the tile, minus the origin; padded rows are zero. The difference is
+// taken in double: float data far from zero keeps its spread.
+template <class T, class Source>
+static void load_tile(const RowsView& rows, std::size_t first, std::size_t n, std::size_t n_padded,
+                      const double* origin, T* x, std::size_t ld) {
+    const Source* source = static_cast<const Source*>(rows.data) +
+                           static_cast<std::ptrdiff_t>(first) * rows.row_stride;
+    const std::size_t D = rows.n_features;
+    const bool dense = rows.column_stride == 1 && rows.row_stride == static_cast<std::ptrdiff_t>(D);
+    if (dense && D == 1)
+        load_dense<T, Source, 1>(source, n, origin, x, ld);
+    else if (dense && D == 2)
+        load_dense<T, Source, 2>(source, n, origin, x, ld);
+    else if (dense && D == 3)
+        load_dense<T, Source, 3>(source, n, origin, x, ld);
+    else
+        load_strided<T, Source>(rows, source, n, origin, x, ld);
     for (std::size_t i = 0; i < D; ++i) {
         for (std::size_t r = n; r < n_padded; ++r)
             x[i * ld + r] = 0;

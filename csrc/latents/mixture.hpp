@@ -34,7 +34,7 @@ constexpr T kFarBelow = sizeof(T) == 8 ? T(-640) : T(-60);
 template <class T>
 inline Vec<T> share_of(Vec<T>& below) {
     below = max<T>(below, splat<T>(kFarBelow<T>));
-    return select<T>(below > splat<T>(kFarBelow<T>), vexp_nonpositive<T>(below), splat<T>(T(0)));
+    return select<T>(below > splat<T>(kFarBelow<T>), vexp_normal<T>(below), splat<T>(T(0)));
 }
 
 // Whether no row of a line has a share of a component: then there is nothing to compute or to add.
@@ -73,6 +73,55 @@ inline void row_maxima(const T* s, std::size_t ld, std::size_t K, Vec<T> (&large
     }
 }
 
+// sum_n w_n log(total_n), lane by lane, for totals between 1 and K. Where the weights are one (or
+// zero) totals are multiplied, and only the logarithm of eight vectors' product is taken: 1024^8
+// is still a float.
+template <class T>
+class LogSum {
+  public:
+    explicit LogSum(std::size_t K) : joins_(K <= 1024) {}
+
+    void add_line(const Vec<T> (&total)[kLineVectors], const T* w) {
+        Vec<T> weight[kLineVectors];
+        BitVec<T> other = {};
+#pragma GCC unroll 4
+        for (int v = 0; v < kLineVectors; ++v) {
+            weight[v] = load<T>(w + v * kLanes<T>);
+            other |= (BitVec<T>)(weight[v] * weight[v] != weight[v]);
+        }
+        if (!joins_ || any_bit<T>(other)) {
+#pragma GCC unroll 4
+            for (int v = 0; v < kLineVectors; ++v)
+                sum_ = mul_add<T>(weight[v], vlog<T>(total[v]), sum_);
+            return;
+        }
+#pragma GCC unroll 4
+        for (int v = 0; v < kLineVectors; ++v)
+            product_ *= select<T>(weight[v] > splat<T>(T(0)), total[v], splat<T>(T(1)));
+        if (++lines_ == kJoinedLines)
+            join();
+    }
+
+    Vec<T> sum() {
+        join();
+        return sum_;
+    }
+
+  private:
+    static constexpr int kJoinedLines = 8 / kLineVectors;
+
+    void join() {
+        sum_ += vlog<T>(product_);
+        product_ = splat<T>(T(1));
+        lines_ = 0;
+    }
+
+    bool joins_;
+    int lines_ = 0;
+    Vec<T> product_ = splat<T>(T(1));
+    Vec<T> sum_ = {};
+};
+
 // Exact posterior: s becomes w softmax(s). Adds sum w logsumexp(s) and the entropy of q(T).
 // log_density (n_padded), where given, receives logsumexp(s).
 template <class T>
@@ -80,6 +129,7 @@ static TileBound local_exact(T* s, std::size_t ld, std::size_t K, const T* w, st
                              T* log_density) {
     Vec<T> bound = {};
     Vec<T> entropy = {};
+    LogSum<T> logs(K);
     // Looking for what can be passed over pays where half of it can; else one line of sixteen is
     // looked at, and stands for the others.
     std::size_t zero_lines = 0;
@@ -126,15 +176,13 @@ static TileBound local_exact(T* s, std::size_t ld, std::size_t K, const T* w, st
 #pragma GCC unroll 4
         for (int v = 0; v < kLineVectors; ++v) {
             const Vec<T> weight = load<T>(w + n + v * kLanes<T>);
-            const Vec<T> log_total = vlog<T>(total[v]);
-            const Vec<T> inverse = splat<T>(T(1)) / total[v];
-            const Vec<T> log_sum = largest[v] + log_total;
-            bound = mul_add<T>(weight, log_sum, bound);
-            entropy += weight * (log_total - product[v] * inverse);
-            scale[v] = weight * inverse;
+            scale[v] = weight / total[v];
+            bound = mul_add<T>(weight, largest[v], bound);
+            entropy = mul_add<T>(scale[v], -product[v], entropy);
             if (log_density != nullptr)
-                store<T>(log_density + n + v * kLanes<T>, log_sum);
+                store<T>(log_density + n + v * kLanes<T>, largest[v] + vlog<T>(total[v]));
         }
+        logs.add_line(total, w + n);
         for (std::size_t k = 0; k < K; ++k) {
 #pragma GCC unroll 4
             for (int v = 0; v < kLineVectors; ++v) {
@@ -143,7 +191,8 @@ static TileBound local_exact(T* s, std::size_t ld, std::size_t K, const T* w, st
             }
         }
     }
-    return {sum_as_double(bound), sum_as_double(entropy), zero_lines};
+    const double log_totals = sum_as_double(logs.sum());
+    return {sum_as_double(bound) + log_totals, sum_as_double(entropy) + log_totals, zero_lines};
 }
 
 // Single best label: the first of the largest scores. Adds sum w max<T>(s); q(T) has no entropy.

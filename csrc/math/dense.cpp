@@ -26,6 +26,12 @@ namespace {
 // reorder it.
 double dot(const double* a, const double* b, std::size_t n) {
     constexpr std::size_t kSums = 8;
+    if (n < kSums) {
+        double sum = 0;
+        for (std::size_t i = 0; i < n; ++i)
+            sum += a[i] * b[i];
+        return sum;
+    }
     double sums[kSums] = {};
     std::size_t i = 0;
     for (; i + kSums <= n; i += kSums) {
@@ -39,9 +45,55 @@ double dot(const double* a, const double* b, std::size_t n) {
            ((sums[2] + sums[6]) + (sums[3] + sums[7])) + rest;
 }
 
+// Orders up to three have code of their own: a step on a small data set has little else to do. The
+// same operations in the same order.
+
+template <std::size_t N>
+bool cholesky_of(double* a, double smallest_pivot) {
+    for (std::size_t i = 0; i < N; ++i) {
+        double* row = a + i * N;
+        for (std::size_t j = 0; j <= i; ++j) {
+            double sum = row[j];
+            double product = 0;
+            for (std::size_t p = 0; p < j; ++p)
+                product += row[p] * a[j * N + p];
+            sum -= product;
+            if (i == j && !(sum > smallest_pivot))
+                return false;
+            row[j] = i == j ? std::sqrt(sum) : sum / a[j * N + j];
+        }
+        for (std::size_t j = i + 1; j < N; ++j)
+            row[j] = 0.0;
+    }
+    return true;
+}
+
+template <std::size_t N>
+void invert_lower_of(const double* lower, double* out) {
+    for (std::size_t i = 0; i < N; ++i) {
+        double* row = out + i * N;
+        for (std::size_t j = 0; j < N; ++j)
+            row[j] = 0.0;
+        for (std::size_t p = 0; p < i; ++p) {
+            for (std::size_t j = 0; j <= p; ++j)
+                row[j] -= lower[i * N + p] * out[p * N + j];
+        }
+        const double inverse = 1.0 / lower[i * N + i];
+        for (std::size_t j = 0; j < i; ++j)
+            row[j] *= inverse;
+        row[i] = inverse;
+    }
+}
+
 }  // namespace
 
 bool cholesky(double* a, std::size_t n, double smallest_pivot) {
+    if (n == 1)
+        return cholesky_of<1>(a, smallest_pivot);
+    if (n == 2)
+        return cholesky_of<2>(a, smallest_pivot);
+    if (n == 3)
+        return cholesky_of<3>(a, smallest_pivot);
     for (std::size_t i = 0; i < n; ++i) {
         after_row(i);
         double* row = a + i * n;
@@ -59,6 +111,12 @@ bool cholesky(double* a, std::size_t n, double smallest_pivot) {
 }
 
 void invert_lower(const double* lower, std::size_t n, double* out) {
+    if (n == 1)
+        return invert_lower_of<1>(lower, out);
+    if (n == 2)
+        return invert_lower_of<2>(lower, out);
+    if (n == 3)
+        return invert_lower_of<3>(lower, out);
     std::fill(out, out + n * n, 0.0);
     for (std::size_t i = 0; i < n; ++i) {
         after_row(i);

@@ -69,14 +69,11 @@ inline Vec<T> vexp(Vec<T> x) {
     return mul_add<T>(first, t, first) * second;
 }
 
-// exp(x) for x <= 0, the inner loop of a mixture, in as few operations as possible: no overflow,
-// 2^k in one factor, and the rounding error of r not kept (1.1 ULP). The first k below the
-// exponent's range makes the factor 0, so that one clamp makes every result below
-// 2^(1/2 - bias), -inf's included, exactly 0.
+// exp(x) where the result is a normal number, in as few operations as possible: 2^k in one factor,
+// and the rounding error of r not kept (1.1 ULP).
 template <class T>
-inline Vec<T> vexp_nonpositive(Vec<T> x) {
+inline Vec<T> vexp_normal(Vec<T> x) {
     using Table = ExpTable<T>;
-    x = max<T>(splat<T>(Table::kLowestNormal), x);
     const Vec<T> shift = splat<T>(Table::kRound + Table::kBias);
     const Vec<T> rounded = mul_add<T>(x, splat<T>(Table::kPerLog2), shift);
     const Vec<T> k = rounded - shift;
@@ -86,6 +83,13 @@ inline Vec<T> vexp_nonpositive(Vec<T> x) {
     const Vec<T> t = mul_add<T>(r2, polynomial<T>(r, r2, Table::kTail), r);
     const Vec<T> factor = from_bits<T>(as_bits<T>(rounded) << Table::kMantissaBits);
     return mul_add<T>(factor, t, factor);
+}
+
+// exp(x) for x <= 0. The first k below the exponent's range makes the factor 0, so that one clamp
+// makes every result below 2^(1/2 - bias), -inf's included, exactly 0.
+template <class T>
+inline Vec<T> vexp_nonpositive(Vec<T> x) {
+    return vexp_normal<T>(max<T>(splat<T>(ExpTable<T>::kLowestNormal), x));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "isa/dispatch.hpp"
 #include "math/dense.hpp"
+#include "math/scratch.hpp"
 #include "models/row_pass.hpp"
 #include "vemfast/random.hpp"
 
@@ -44,7 +45,7 @@ double largest_spread(const Gaussian& family, const Gaussian::Factors& factors,
                       const double* means) {
     const std::size_t D = family.n_features();
     const std::vector<double>& scale = family.column_scale();
-    std::vector<double> square(D);
+    detail::Scratch square(D);
     double largest = 0;
     for (std::size_t k = 0; k < family.n_components(); ++k) {
         const double* mean = means + k * D;
@@ -64,7 +65,7 @@ double largest_spread(const Gaussian& family, const Gaussian::Factors& factors,
             for (std::size_t i = 0; i < D; ++i)
                 largest = std::max(largest, factor[c * D + i] * factor[c * D + i] * square[i]);
         } else {
-            const double sum = std::accumulate(square.begin(), square.end(), 0.0);
+            const double sum = std::accumulate(square.data(), square.data() + D, 0.0);
             largest = std::max(largest, factor[c] * sum / static_cast<double>(D));
         }
     }

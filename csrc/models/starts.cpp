@@ -17,11 +17,60 @@ namespace {
 // Rows of one leaf of the scan; a fixed number, so that sums have a fixed order.
 constexpr std::size_t kScanRows = 2048;
 
+// `scan_sums` for few features: four rows at a time, so that none waits for the one before it.
+template <class T, std::size_t D>
+void scan_few(const detail::RowsView& rows, std::size_t first, std::size_t n, const double* centre,
+              double* out) {
+    constexpr std::size_t kWays = 4;
+    const T* row =
+        static_cast<const T*>(rows.data) + static_cast<std::ptrdiff_t>(first) * rows.row_stride;
+    const double* weight =
+        rows.weights == nullptr
+            ? nullptr
+            : rows.weights + static_cast<std::ptrdiff_t>(first) * rows.weight_stride;
+    double mass[kWays] = {};
+    double sums[kWays][D] = {};
+    double squares[kWays][D] = {};
+    double about[D];
+    std::copy_n(centre, D, about);
+    const auto add = [&](std::size_t r, std::size_t way) {
+        const auto at = static_cast<std::ptrdiff_t>(r);
+        const double w = weight == nullptr ? 1.0 : weight[at * rows.weight_stride];
+        const T* from = row + at * rows.row_stride;
+        mass[way] += w;
+        for (std::size_t i = 0; i < D; ++i) {
+            const double x =
+                static_cast<double>(from[static_cast<std::ptrdiff_t>(i) * rows.column_stride]) -
+                about[i];
+            sums[way][i] += w * x;
+            squares[way][i] += w * x * x;
+        }
+    };
+    std::size_t r = 0;
+    for (; r + kWays <= n; r += kWays) {
+        for (std::size_t way = 0; way < kWays; ++way)
+            add(r + way, way);
+    }
+    for (; r < n; ++r)
+        add(r, 0);
+    out[0] += (mass[0] + mass[1]) + (mass[2] + mass[3]);
+    for (std::size_t i = 0; i < D; ++i) {
+        out[1 + i] += (sums[0][i] + sums[1][i]) + (sums[2][i] + sums[3][i]);
+        out[1 + D + i] += (squares[0][i] + squares[1][i]) + (squares[2][i] + squares[3][i]);
+    }
+}
+
+// out: weight, sums (D), squares (D) about `centre`; a bad row makes its sum non-finite.
 template <class T>
 void scan_sums(const detail::RowsView& rows, std::size_t first, std::size_t n, const double* centre,
                double* out) {
-    // out: weight, sums (D), squares (D) about `centre`; a bad row makes its sum non-finite.
     const std::size_t D = rows.n_features;
+    if (D == 1)
+        return scan_few<T, 1>(rows, first, n, centre, out);
+    if (D == 2)
+        return scan_few<T, 2>(rows, first, n, centre, out);
+    if (D == 3)
+        return scan_few<T, 3>(rows, first, n, centre, out);
     const T* row =
         static_cast<const T*>(rows.data) + static_cast<std::ptrdiff_t>(first) * rows.row_stride;
     double* sums = out + 1;
