@@ -285,13 +285,14 @@ inline void add_moments(const T* r, const T* x, std::size_t ld, std::size_t n_pa
 constexpr std::size_t kFewAxes = 3;
 
 template <class T>
-static void accumulate_few(const T* r, const T* x, std::size_t ld, std::size_t K, std::size_t D,
-                           std::size_t n_padded, const StatsLayout& layout, double* stats) {
+static void accumulate_few(const T* r, const T* x, std::size_t ld, std::size_t k0, std::size_t K,
+                           std::size_t D, std::size_t n_padded, const StatsLayout& layout,
+                           double* stats) {
     for (std::size_t k = 0; k < K; ++k) {
         const T* of = r + k * ld;
-        double* count = stats + layout.counts + k;
-        double* sums = stats + layout.sums + k * D;
-        double* triangle = stats + layout.scatter + k * (D * (D + 1) / 2);
+        double* count = stats + layout.counts + k0 + k;
+        double* sums = stats + layout.sums + (k0 + k) * D;
+        double* triangle = stats + layout.scatter + (k0 + k) * (D * (D + 1) / 2);
         if (D == 1)
             add_moments<T, 1>(of, x, ld, n_padded, count, sums, triangle);
         else if (D == 2)
@@ -401,8 +402,8 @@ static void accumulate(Covariance kind, const T* r, const T* x, std::size_t ld, 
                        std::size_t K, std::size_t D, std::size_t n_padded, T* weighted,
                        const StatsLayout& layout, double* stats,
                        const PackedRows<T>* packed = nullptr) {
-    if (kind == Covariance::full && D <= kFewAxes && packed == nullptr && k0 == 0)
-        return accumulate_few<T>(r, x, ld, K, D, n_padded, layout, stats);
+    if (kind == Covariance::full && D <= kFewAxes && packed == nullptr)
+        return accumulate_few<T>(r, x, ld, k0, K, D, n_padded, layout, stats);
     for (std::size_t k = 0; k < K; ++k)
         stats[layout.counts + k0 + k] += row_sum<T>(r + k * ld, n_padded);
     const std::size_t group = kind == Covariance::full ? 1 : kGramA;
