@@ -478,3 +478,83 @@ def hmm_scores(
     n_threads: int,
     /,
 ) -> _Doubles: ...
+
+# bind_vae.cpp: weights are contiguous float32, changed in place by `sweep`
+class VaeRows:
+    @staticmethod
+    def dense(values: _Array, weights: _Doubles | None, offset: int, /) -> VaeRows: ...
+    @staticmethod
+    def sparse(
+        indptr: _Array,
+        indices: _Array,
+        values: _Array | None,
+        n_features: int,
+        weights: _Doubles | None,
+        offset: int,
+        /,
+    ) -> VaeRows: ...
+
+class VaePass: ...
+
+def vae_pass(
+    *,
+    hard: bool,
+    prior: bool,
+    kl_weight: float,
+    seed: int,
+    iteration: int,
+    batch_size: int,
+    n_threads: int,
+) -> VaePass: ...
+
+class AdamSettings:
+    def __init__(
+        self,
+        *,
+        learning_rate: float,
+        decay1: float,
+        decay2: float,
+        epsilon: float,
+        least_log_variance: float,
+    ) -> None: ...
+
+class VaeNetwork:
+    def __init__(
+        self,
+        *,
+        n_features: int,
+        n_components: int,
+        hidden: Sequence[int],
+        activation: str,
+        likelihood: str,
+        n_variances: int,
+    ) -> None: ...
+    @property
+    def size(self) -> int: ...
+    def sweep(
+        self,
+        weights: _Array,
+        first: _Array,
+        second: _Array,
+        updates: int,
+        failures: int,
+        halvings: int,
+        blocks: Sequence[VaeRows],
+        order: _Array,
+        adam: AdamSettings,
+        what: VaePass,
+        /,
+    ) -> tuple[float, float, int, int, int]: ...
+    def gradient(
+        self, weights: _Array, rows: VaeRows, what: VaePass, /
+    ) -> tuple[_Doubles, float, float]: ...
+    def encode(
+        self, weights: _Array, rows: VaeRows, n_threads: int, /
+    ) -> tuple[_Array, _Array]: ...
+    def decode(self, weights: _Array, z: _Array, n_threads: int, /) -> _Array: ...
+    def log_density(
+        self, weights: _Array, rows: VaeRows, z: _Array, with_gradient: bool, n_threads: int, /
+    ) -> tuple[_Doubles, _Array | None]: ...
+
+def vae_noise(seed: int, iteration: int, rows: _Array, width: int, /) -> _Array: ...
+def vae_product(kind: str, a: _Array, b: _Array, n_threads: int, /) -> _Array: ...

@@ -18,5 +18,6 @@ void bind_lda(py::module_& m);
 void bind_mixture(py::module_& m);
 void bind_random(py::module_& m);
 void bind_special(py::module_& m);
+void bind_vae(py::module_& m);
 
 }  // namespace vemfast::bindings

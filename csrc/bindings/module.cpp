@@ -19,4 +19,5 @@ PYBIND11_MODULE(_core, m) {
     bindings::bind_hmm(m);
     bindings::bind_random(m);
     bindings::bind_special(m);
+    bindings::bind_vae(m);
 }

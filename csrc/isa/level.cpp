@@ -16,6 +16,7 @@ extern const IndexedKernels indexed_kernels;
 extern const LdaKernels lda_kernels;
 extern const MixtureKernels mixture_kernels;
 extern const SpecialKernels special_kernels;
+extern const VaeKernels vae_kernels;
 
 extern const KernelTable kernel_table;
 // constinit: code that fills the table at load would run on processors that lack the level.
@@ -28,6 +29,7 @@ constinit const KernelTable kernel_table{
     .gaussian_chain = gaussian_chain_kernels,
     .indexed_chain = indexed_chain_kernels,
     .special = special_kernels,
+    .vae = vae_kernels,
 };
 
 }  // namespace vemfast::VEMFAST_LEVEL

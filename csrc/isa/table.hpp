@@ -11,6 +11,7 @@
 #include "isa/lda_kernels.hpp"
 #include "isa/mixture_kernels.hpp"
 #include "isa/special_kernels.hpp"
+#include "isa/vae_kernels.hpp"
 
 namespace vemfast {
 
@@ -23,6 +24,7 @@ struct KernelTable {
     const GaussianChainKernels& gaussian_chain;
     const IndexedChainKernels& indexed_chain;
     const SpecialKernels& special;
+    const VaeKernels& vae;
 };
 
 }  // namespace vemfast

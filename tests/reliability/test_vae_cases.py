@@ -1,8 +1,14 @@
 """V1 to V12, and the common cases as the autoencoder meets them, each with its message."""
 
+import os
+import signal
+import threading
+import warnings
+
 import numpy as np
 import pytest
 import scipy.sparse
+from reliability.helpers import run_python
 from sklearn.exceptions import NotFittedError
 from vae_data import LIKELIHOODS, ROWS, autoencoder, fitted, weights
 
@@ -250,3 +256,41 @@ def test_C19_random_states(seed):
     for kind in (np.random.default_rng, np.random.RandomState):
         a, b = (weights(fitted(random_state=kind(5))) for _ in range(2))
         np.testing.assert_array_equal(a, b)
+
+
+# ---- faults --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("within", ["callback", "pass"])
+def test_F1_an_interrupt_leaves_the_last_full_pass(within):
+    """From a callback, and by a timer in the midst of the native passes."""
+    rows = np.tile(X, (40, 20))
+    seen = []
+
+    def call(iteration, objective, elapsed):
+        seen.append(iteration)
+        if iteration == 1 and within == "callback":
+            signal.raise_signal(signal.SIGINT)
+
+    options = {"callbacks": call, "hidden_layer_sizes": (200,), "max_iter": 10**6}
+    vae = autoencoder(on_interrupt="return", **options)
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    if within == "pass":
+        timer.start()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateWarning)
+        vae.fit(rows)
+    assert vae.stop_reason_ == "interrupted"
+    assert vae.n_iter_ in (seen[-1], seen[-1] + 1)
+    assert np.isfinite(weights(vae)).all()
+
+
+def test_F9_a_second_fit_of_one_object_is_refused():
+    vae = autoencoder(callbacks=lambda **_: vae.fit(X))
+    with pytest.raises(RuntimeError, match="fit already running"):
+        vae.fit(X)
+
+
+def test_F13_no_compilation_and_no_torch():
+    code = "import sys, vemfast; vemfast.VariationalAutoencoder; print('torch' in sys.modules)"
+    assert run_python(code).stdout.split() == ["False"]

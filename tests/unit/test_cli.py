@@ -18,7 +18,7 @@ import pytest
 
 import vemfast
 from vemfast import GaussianMixture
-from vemfast.cli import app, demo, demo_letters, demo_topics, main
+from vemfast.cli import app, demo, demo_digits, demo_letters, demo_topics, main
 
 _rng = np.random.default_rng(5)
 X = np.concatenate([_rng.normal(0, 1, (120, 2)), _rng.normal(7, 2, (80, 2))])
@@ -434,6 +434,7 @@ def _small_photograph(monkeypatch):
     monkeypatch.setitem(demo._RUNGS, "gibbs", {"n_burn": 5, "n_draws": 3, "n_chains": 2})
     monkeypatch.setattr(demo_topics, "run", lambda: None)
     monkeypatch.setattr(demo_letters, "run", lambda folder: None)
+    monkeypatch.setattr(demo_digits, "run", lambda picture: None)
 
 
 @pytest.mark.usefixtures("_small_photograph")
@@ -489,6 +490,7 @@ def test_the_whole_demo(capsys):
     assert captured.err == ""
     assert "273,280 pixels" in captured.out
     assert "tokens a second" in captured.out
+    assert "rows a second" in captured.out
 
 
 def test_every_command_is_a_row(capsys):

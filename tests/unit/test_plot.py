@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from vemfast import GaussianHMM, GaussianMixture, LatentDirichletAllocation, plot
+from vemfast import (
+    GaussianHMM,
+    GaussianMixture,
+    LatentDirichletAllocation,
+    VariationalAutoencoder,
+    plot,
+)
 from vemfast.models.gaussian_config import COVARIANCE_TYPES
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -199,3 +205,57 @@ def test_transitions_are_cells_with_their_numbers(axes):
     np.testing.assert_array_equal(axes.images[0].get_array(), hmm.transmat_)
     assert [text.get_text() for text in axes.texts] == ["0.75", "0.25", "0.5", "0.5"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("next state", "state")
+
+
+# ---- autoencoders ----
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.repeat(np.random.default_rng(0).random((40, 2)) < 0.5, 8, axis=1).astype(float)
+
+
+@pytest.fixture(scope="module")
+def autoencoder(images):
+    vae = VariationalAutoencoder(
+        2, hidden_layer_sizes=8, max_iter=20, early_stopping=True, random_state=0, beta=0.1
+    )
+    return vae.fit(images)
+
+
+def test_the_loss_is_drawn_by_pass(axes, autoencoder):
+    training, held_out = plot.loss_curve(autoencoder, axes).lines
+    np.testing.assert_array_equal(training.get_ydata(), autoencoder.loss_curve_)
+    np.testing.assert_array_equal(-held_out.get_ydata(), autoencoder.validation_scores_)
+    assert training.get_xdata()[0] == 1
+    assert held_out.get_xdata()[0] == 0
+
+
+def test_reconstructions_stand_to_the_right_of_rows(axes, autoencoder, images):
+    plot.reconstructions(autoencoder, images, n=4, ax=axes)
+    drawn = axes.images[0].get_array()
+    assert drawn.shape == (8, 16)
+    np.testing.assert_array_equal(drawn[:4, 8:12], images[1].reshape(4, 4))
+    expected = autoencoder.reconstruct(images[1:2]).reshape(4, 4)
+    np.testing.assert_array_equal(drawn[:4, 12:], expected)
+    with pytest.raises(ValueError, match="no image of 3 x 5"):
+        plot.reconstructions(autoencoder, images, shape=(3, 5), ax=axes)
+
+
+def test_codes_are_drawn_by_class(axes, autoencoder, images):
+    labels = images[:, 0]
+    plot.latent(autoencoder, images, labels, ax=axes)
+    codes = autoencoder.transform(images)
+    for value, points in zip((0, 1), axes.collections, strict=True):
+        np.testing.assert_array_equal(points.get_offsets(), codes[labels == value])
+    with pytest.raises(ValueError, match="2 dimension"):
+        plot.latent(autoencoder, images, columns=(0, 2))
+
+
+def test_the_manifold_is_at_quantiles_of_the_prior(axes, autoencoder):
+    plot.manifold(autoencoder, n=3, ax=axes)
+    drawn = axes.images[0].get_array()
+    middle = autoencoder.inverse_transform(np.zeros((1, 2))).reshape(4, 4)
+    np.testing.assert_allclose(drawn[4:8, 4:8], middle)
+    corner = autoencoder.inverse_transform([[-0.96742157, 0.96742157]]).reshape(4, 4)
+    np.testing.assert_allclose(drawn[:4, :4], corner, rtol=1e-5)

@@ -48,14 +48,14 @@ COMMANDS = (
     Command("topics", "print the top words of topics", topics.configure_topics, topics.topics),
     Command(
         "transform",
-        "write the topic proportions of documents",
+        "write the topic proportions of documents, or the codes of rows",
         topics.configure_transform,
         topics.transform,
     ),
     Command("info", "print what a model file holds", apply.configure_info, apply.info),
     Command(
         "demo",
-        "segment a photograph on every rung, find topics and vowels",
+        "segment a photograph on every rung, find topics, vowels, digits",
         demo.configure,
         demo.run,
     ),

@@ -114,6 +114,8 @@ def _judge(args: argparse.Namespace, call: Callable[[Any, Any], Any]) -> Any:
         )
     if hasattr(estimator, "decode"):
         raise ValueError(f"{args.model}: steps have states: use vemfast decode")
+    if hasattr(estimator, "encoder_coefs_") and args.command == "predict":
+        raise ValueError(f"{args.model}: rows have codes, not a component: use vemfast transform")
     names = getattr(estimator, "feature_names_in_", None)
     table = read(args, estimator, names)
     with warnings.catch_warnings(), about_rows(args.data):

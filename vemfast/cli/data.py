@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
     from vemfast.io import Table
 
-__all__ = ["about_rows", "add_data_options", "check_output", "read", "write"]
+__all__ = [
+    "about_rows",
+    "add_data_options",
+    "add_table_options",
+    "check_output",
+    "read",
+    "write",
+]
 
 _CHUNK = 1 << 16  # rows turned into text at a time
 
@@ -27,6 +34,11 @@ def add_data_options(parser: Any) -> None:
     parser.add_argument(
         "data", metavar="DATA", help=".npy, .npz, .csv, .tsv, .txt (also .gz) or .parquet"
     )
+    add_table_options(parser)
+
+
+def add_table_options(parser: Any) -> None:
+    """Add what is to be taken from a table."""
     parser.add_argument(
         "--columns",
         metavar="A,B,...",

@@ -1,4 +1,4 @@
-"""``vemfast demo``: a photograph segmented by colour on every rung, topics, vowels."""
+"""``vemfast demo``: a photograph segmented by colour on every rung, topics, vowels, digits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from vemfast.cli import demo_letters, demo_topics
+from vemfast.cli import demo_digits, demo_letters, demo_topics
 from vemfast.cli.data import check_output
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def configure(parser: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Fit every rung, print the table, save the picture; then topics, then letters."""
+    """Fit every rung, print the table, save the picture; then topics, letters, digits."""
     picture = Path(args.output) / _PICTURE
     check_output(str(picture))
     photograph = _photograph()
@@ -79,6 +79,8 @@ def run(args: argparse.Namespace) -> None:
     demo_topics.run()
     print()
     demo_letters.run(Path(args.output))
+    print()
+    demo_digits.run(Path(args.output) / demo_digits.PICTURE)
 
 
 def _photograph() -> NDArray[Any]:

@@ -17,6 +17,7 @@ from vemfast.inference import METHODS
 from vemfast.inference.methods import SCHEDULES
 from vemfast.models.gaussian_config import COVARIANCE_TYPES
 from vemfast.models.lda_starts import STARTS
+from vemfast.models.vae_config import ACTIVATIONS, LIKELIHOODS
 
 __all__ = ["configure", "run"]
 
@@ -177,6 +178,41 @@ _HMM = (
 )
 
 
+def _widths(text: str) -> tuple[int, ...]:
+    """Return widths of layers: numbers between commas; 0 is none."""
+    return tuple(int(width) for width in text.split(",") if width and width != "0")
+
+
+_widths.__name__ = "a,b,..."
+
+_VAE = (
+    Option(("-z", "--n-components"), "n_components", int, "width of z (default: 2)"),
+    Option(("--hidden",), "hidden_layer_sizes", _widths, "of the encoder; 0: none (default: 400)"),
+    _option("--activation", str, "of hidden layers (default: relu)", ACTIVATIONS),
+    _option("--likelihood", str, "of a feature (default: bernoulli)", LIKELIHOODS),
+    _option(
+        "--inference",
+        str,
+        "rung of the ladder (default: variational-em)",
+        ("variational-em", "em", "hard-em"),
+    ),
+    _option("--noise", str, "gaussian: one variance or one a feature", ("spherical", "diag")),
+    _option("--variance-floor", float, "gaussian: the least variance"),
+    _option("--beta", float, "weight of the divergence (default: 1)"),
+    _option("--kl-warmup", float, "passes over which that weight rises"),
+    Option(("--learning-rate",), "learning_rate_init", float, "of Adam (default: 0.001)"),
+    _option("--batch-size", int, "rows of a batch (default: 128)"),
+    _option("--max-iter", int, "passes at most (default: 100)"),
+    _option("--early-stopping", bool, "end by the bound of held-out rows"),
+    _option("--validation-fraction", float, "share of rows that are held out"),
+    _option("--n-iter-no-change", int, "passes without a rise that end it"),
+    _option("--tol", float, "what is no rise, in nats a row"),
+    _option("--missing", str, "what NaN or an empty field is (default: error)", _MISSING),
+    Option(("--seed",), "random_state", int, "of weights, batches and noise"),
+    _option("--n-jobs", int, "threads (default: those of the machine)"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
     """A model that can be fitted.
@@ -195,6 +231,8 @@ class Family:
         (args, estimator) -> a Table of them.
     unit : {"row", "step", "token"}
         What the objective is told by.
+    precisions : bool
+        Whether rows can be scored in single or double precision, as they come.
     """
 
     name: str
@@ -204,6 +242,7 @@ class Family:
     add_data: Callable[[Any], None] = add_data_options
     read_data: Callable[[argparse.Namespace, Any], Any] = read
     unit: str = "row"
+    precisions: bool = True
 
 
 FAMILIES = (
@@ -224,6 +263,7 @@ FAMILIES = (
         add_corpus_options,
         read_counts,
         "token",
+        precisions=False,
     ),
     Family(
         "hmm",
@@ -233,6 +273,7 @@ FAMILIES = (
         add_sequence_options,
         unit="step",
     ),
+    Family("vae", "VariationalAutoencoder", "variational autoencoder", _VAE, precisions=False),
 )
 
 
@@ -256,7 +297,7 @@ def configure(parser: Any) -> None:
         )
         for option in family.options:
             option.add(own)
-        if family.unit != "token":
+        if family.precisions:
             own.add_argument("--float32", action="store_true", help="score in single precision")
         own.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no summary")
         own.set_defaults(described=family)

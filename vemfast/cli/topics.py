@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from vemfast.cli.data import about_rows, check_output, write
+from vemfast.cli.data import about_rows, add_table_options, check_output, read, write
 
 if TYPE_CHECKING:
     from vemfast.io import Table
@@ -46,8 +46,9 @@ def configure_topics(parser: Any) -> None:
 
 def configure_transform(parser: Any) -> None:
     """Add the options of ``transform``."""
-    _add_model(parser)
+    parser.add_argument("model", metavar="MODEL", help="file that vemfast fit lda or vae wrote")
     add_corpus_options(parser)
+    add_table_options(parser)
     parser.add_argument(
         "-o", "--output", metavar="FILE", help=".csv, .csv.gz or .npy (default: standard output)"
     )
@@ -68,15 +69,33 @@ def topics(args: argparse.Namespace) -> None:
 
 
 def transform(args: argparse.Namespace) -> None:
-    """Write the topic proportions of each document."""
+    """Write the topic proportions of each document, or the code of each row."""
+    from vemfast import load
+
     if args.output is not None:
         check_output(args.output)
-    estimator = _topic_model(args.model)
-    table = read_counts(args, estimator, getattr(estimator, "feature_names_in_", None))
+    estimator = load(args.model)
+    if hasattr(estimator, "top_words"):
+        _refuse(args, "documents", "columns", "array", "header")
+        of_names, column = read_counts, "topic"
+    elif hasattr(estimator, "encoder_coefs_"):
+        _refuse(args, "rows", "vocab", "format")
+        of_names, column = read, "z"
+    else:
+        raise ValueError(
+            f"{args.model}: a {type(estimator).__name__} has components: use vemfast predict"
+        )
+    table = of_names(args, estimator, getattr(estimator, "feature_names_in_", None))
     with warnings.catch_warnings(), about_rows(args.data):
         warnings.filterwarnings("ignore", "X does not have valid feature names")
-        theta = estimator.transform(table.X)
-    write(args.output, [f"topic_{k}" for k in range(theta.shape[1])], theta)
+        found = estimator.transform(table.X)
+    write(args.output, [f"{column}_{k}" for k in range(found.shape[1])], found)
+
+
+def _refuse(args: argparse.Namespace, what: str, *options: str) -> None:
+    for option in options:
+        if getattr(args, option) is not None:
+            raise ValueError(f"--{option} is not for {what}, which {args.model} takes")
 
 
 def read_counts(

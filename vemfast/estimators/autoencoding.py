@@ -18,8 +18,8 @@ from vemfast.estimators.base import Estimator, check_sample_weight, chunks_of, r
 from vemfast.inference.restarts import seeds
 from vemfast.models import vae_points as points
 from vemfast.models.discrete_rows import _own_csr
+from vemfast.models.vae import VariationalAutoencoder as Model
 from vemfast.models.vae_config import VaeConfig
-from vemfast.reference.vae import VariationalAutoencoder as Model
 
 __all__ = ["AutoencodingEstimator", "Rows", "dense_rows"]
 
@@ -81,6 +81,8 @@ class AutoencodingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, E
         rows = self._validated(estimator, X, reset)
         self._check_finite(rows, self._takes_nan())
         self._check_range(rows)
+        if rows.shape[1] > 1 and rows.strides[1] != rows.itemsize:
+            rows = np.ascontiguousarray(rows)  # once, and not in every pass
         return RowBlock(rows)
 
     def _sparse(self, estimator: Any, X: Any, reset: bool) -> IndexedBlock:

@@ -22,8 +22,8 @@ from vemfast.inference.restarts import seeds
 from vemfast.models import vae_points as points
 from vemfast.models.base import Step
 from vemfast.models.ppca import ProbabilisticPca
+from vemfast.models.vae import VariationalAutoencoder as Model
 from vemfast.models.vae_config import ACTIVATIONS, LIKELIHOODS, NetworkState, VaeConfig
-from vemfast.reference.vae import VariationalAutoencoder as Model
 from vemfast.stats import Stats
 
 __all__ = ["VariationalAutoencoder"]

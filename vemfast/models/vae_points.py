@@ -144,14 +144,16 @@ def importance_weighted(
     for draw in range(n_draws):
         noise = model.noise(seed, draw, keys)
         z = q.draw(noise)
-        log_w = model.log_density(state, block, z, n_jobs)[0] + _log_normal(z).sum(axis=1)
+        log_density = model.log_density(state, block, z, n_jobs)[0]
+        log_w = log_density + _log_normal(z).sum(axis=1)
         log_w -= (_log_normal(noise) - q.log_variance.astype(np.float64) / 2).sum(axis=1)
-        mean += log_w
+        mean += log_density
         above = np.maximum(largest, log_w)
         total = total * np.exp(largest - above) + np.exp(log_w - above)
         largest = above
     log_marginal = largest + np.log(total) - np.log(n_draws)
-    return LogMarginal(log_marginal, mean / n_draws, n_draws)
+    elbo = mean / n_draws - divergences(q.mean, q.log_variance).sum(axis=1)
+    return LogMarginal(log_marginal, elbo, n_draws)
 
 
 def refined(

@@ -4,6 +4,7 @@ Every function takes axes or makes some, draws, and returns them; nothing is sho
 import whatever the package has, and matplotlib only when a function is called.
 """
 
+from vemfast.plot.autoencoders import latent, loss_curve, manifold, reconstructions
 from vemfast.plot.chains import decoded, transitions
 from vemfast.plot.fits import ellipses, trace
 from vemfast.plot.ladders import ladder
@@ -14,6 +15,10 @@ __all__ = [
     "ellipses",
     "held_out",
     "ladder",
+    "latent",
+    "loss_curve",
+    "manifold",
+    "reconstructions",
     "top_words",
     "topic_proportions",
     "trace",

@@ -32,7 +32,9 @@ from vemfast.stats import Layout, Stats
 
 __all__ = [
     "LEAST_DIVERGENCE",
+    "MOST_FAILURES",
     "NOISE_STREAM",
+    "NOT_FINITE",
     "SHUFFLE_STREAM",
     "VariationalAutoencoder",
     "divergences",
@@ -49,7 +51,11 @@ LEAST_DIVERGENCE = 0.01  # nats a row: a dimension of z with less has collapsed 
 
 _LOG_2PI = float(np.log(2.0 * np.pi))
 _ROWS_OF_A_PIECE = 1024
-_MOST_FAILURES = 3  # updates in a row that are not finite
+MOST_FAILURES = 3  # updates in a row that are not finite
+NOT_FINITE = (
+    f"the bound or its gradient is not finite {MOST_FAILURES} times in a row, though the learning "
+    "rate was halved; standardise X or lower learning_rate_init"
+)
 _LARGEST_GRADIENT = 1e18  # of a row: Adam squares it in single precision
 
 
@@ -161,11 +167,8 @@ class VariationalAutoencoder(Model):
         gradient = stats.buffer[2 : 2 + config.layout.size] / float(stats["weight"])
         finite = np.abs(gradient).max() < _LARGEST_GRADIENT and np.isfinite(stats.local_bound)
         if not finite:
-            if params.failures + 1 == _MOST_FAILURES:
-                raise NumericalError(
-                    f"the bound or its gradient is not finite {_MOST_FAILURES} times in a row, "
-                    "though the learning rate was halved; standardise X or lower learning_rate_init"
-                )
+            if params.failures + 1 == MOST_FAILURES:
+                raise NumericalError(NOT_FINITE)
             return replace(params, failures=params.failures + 1, halvings=params.halvings + 1)
         t = params.updates + 1
         dtype = config.dtype.type
@@ -347,14 +350,9 @@ class VariationalAutoencoder(Model):
             for part in _pieces(block, 4096):
                 x, observed = _dense(part, np.float64)
                 w = np.ones(part.n) if part.weights is None else part.weights
-                own = (
-                    np.broadcast_to(w[:, None], x.shape)
-                    if observed is None
-                    else w[:, None] * observed
-                )
-                total += own.sum(axis=0)
-                mean += (own * x).sum(axis=0)
-                moment += (own * x * x).sum(axis=0)
+                total += w.sum() if observed is None else w @ observed
+                mean += w @ x  # 0 where it is missing
+                moment += w @ (x * x)
         total = np.maximum(total, 1e-300)
         mean /= total
         return mean, np.maximum(moment / total - mean**2, 0.0)

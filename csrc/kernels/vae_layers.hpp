@@ -1,0 +1,242 @@
+// Layers of networks, forward and backward: products with their edges fused in. A strip of columns
+// is finished (bias, activation, likelihood, gradients) while it is still in the cache.
+#pragma once
+
+#include "../math/activation.hpp"
+#include "../math/gemm.hpp"
+#include "../math/lgamma.hpp"
+#include "vae_task.hpp"
+
+namespace vemfast::VEMFAST_LEVEL {
+namespace {
+
+static_assert(detail::kVaePad % kPanelColumns == 0);
+
+inline constexpr std::size_t kPanelFloats = kMostDepth * kPanelColumns;
+
+inline std::size_t strip_columns(std::size_t width, std::size_t strip) {
+    const std::size_t left = width - strip * kPanelColumns;
+    return left < kPanelColumns ? left : kPanelColumns;
+}
+
+// The sums h W of one strip, without the intercepts.
+inline void layer_sums(const detail::LayerTask& task, std::size_t strip, float* panel) {
+    const std::size_t first = strip * kPanelColumns;
+    // All kPanelColumns columns are written: those that do not exist as zeros.
+    const std::size_t step = block_depth(task.inputs);
+    const std::size_t columns = strip_columns(task.outputs, strip);
+    for (std::size_t k = 0; k < task.inputs; k += step) {
+        const std::size_t depth = task.inputs - k < step ? task.inputs - k : step;
+        pack_strip(task.coefs + k * task.outputs + first, task.outputs, 1, depth, columns, panel);
+        for (std::size_t m = 0; m < task.rows; m += kPanelRows) {
+            const std::size_t rows = task.rows - m < kPanelRows ? task.rows - m : kPanelRows;
+            multiply_tile(task.packed + m * task.inputs + k * kPanelRows, panel, depth, k > 0, rows,
+                          kPanelColumns, task.out + m * task.ld + first, task.ld);
+        }
+    }
+}
+
+// The intercepts of one strip, zeros where there is no column.
+struct StripVectors {
+    Vec<float> part[2];
+};
+
+inline StripVectors load_strip(const float* from, std::size_t width, std::size_t strip,
+                               float fill) {
+    constexpr std::size_t L = kLanes<float>;
+    const std::size_t columns = strip_columns(width, strip);
+    from += strip * kPanelColumns;
+    if (columns == kPanelColumns)
+        return {{load<float>(from), load<float>(from + L)}};
+    const std::size_t low = columns < L ? columns : L;
+    return {{load_partial<float>(from, low, fill),
+             load_partial<float>(from + low, columns - low, fill)}};
+}
+
+template <class Function>
+inline void activate_strip(const detail::LayerTask& task, std::size_t strip, Function function) {
+    constexpr std::size_t L = kLanes<float>;
+    const StripVectors bias = load_strip(task.intercepts, task.outputs, strip, 0.0F);
+    for (std::size_t i = 0; i < task.rows; ++i) {
+        const std::size_t at = i * task.ld + strip * kPanelColumns;
+        for (std::size_t half = 0; half < 2; ++half) {
+            float* out = task.out + at + half * L;
+            const WithSlope found = function(load<float>(out) + bias.part[half]);
+            store<float>(out, found.value);
+            store<float>(task.slope + at + half * L, found.slope);
+        }
+    }
+}
+
+static void vae_layer(const detail::LayerTask& task, std::size_t strip, float* panel) {
+    layer_sums(task, strip, panel);
+    switch (task.activation) {
+        case detail::Activation::tanh:
+            return activate_strip(task, strip, vtanh);
+        case detail::Activation::relu:
+            return activate_strip(task, strip, vrelu);
+        case detail::Activation::gelu:
+            return activate_strip(task, strip, vgelu);
+        case detail::Activation::softplus:
+            return activate_strip(task, strip, vsoftplus);
+        case detail::Activation::identity:
+            return activate_strip(task, strip,
+                                  [](Vec<float> x) { return WithSlope{x, splat<float>(1)}; });
+    }
+}
+
+// log p of numbers, and its derivatives by the outputs and by the log variances.
+struct Density {
+    Vec<float> value, of_output, of_log_variance;
+};
+
+template <detail::Likelihood kind>
+inline Density density(Vec<float> x, Vec<float> a, Vec<float> precision, Vec<float> normaliser) {
+    const Vec<float> zero = splat<float>(0);
+    if constexpr (kind == detail::Likelihood::bernoulli) {
+        const WithSlope found = vsoftplus(a);
+        return {mul_add<float>(x, a, -found.value), x - found.slope, zero};
+    } else if constexpr (kind == detail::Likelihood::poisson) {
+        const Vec<float> rate = vexp<float>(a);
+        return {mul_add<float>(x, a, -rate) - vlgamma<float>(x + splat<float>(1)), x - rate, zero};
+    } else {
+        const Vec<float> rest = x - a, half = splat<float>(0.5F);
+        const Vec<float> scaled = rest * precision;
+        const Vec<float> squares = scaled * rest;
+        return {normaliser - half * squares, scaled, half * (squares - splat<float>(1))};
+    }
+}
+
+// What only the Gaussian likelihood has, a number a column.
+template <detail::Likelihood kind>
+inline StripVectors gaussian_vectors(const float* from, std::size_t first) {
+    if constexpr (kind == detail::Likelihood::gaussian)
+        return {{load<float>(from + first), load<float>(from + first + kLanes<float>)}};
+    return {};
+}
+
+template <detail::Likelihood kind>
+static void likelihood_strip(const detail::LikelihoodTask& task, std::size_t strip) {
+    constexpr std::size_t L = kLanes<float>;
+    const detail::LayerTask& layer = task.layer;
+    const std::size_t width = layer.outputs, first = strip * kPanelColumns;
+    const StripVectors bias = load_strip(layer.intercepts, width, strip, 0.0F);
+    StripVectors exists{};
+    for (std::size_t half = 0; half < 2; ++half) {
+        for (std::size_t lane = 0; lane < L; ++lane)
+            exists.part[half][lane] = first + half * L + lane < width ? 1.0F : 0.0F;
+    }
+    const StripVectors precision = gaussian_vectors<kind>(task.precisions, first);
+    const StripVectors normaliser = gaussian_vectors<kind>(task.normalisers, first);
+    // Summed up where the likelihood is Gaussian.
+    [[maybe_unused]] StripVectors of_log_variance{};  // NOLINT(misc-const-correctness)
+    for (std::size_t i = 0; i < layer.rows; ++i) {
+        const Vec<float> weight = splat<float>(static_cast<float>(task.weights[i]));
+        Vec<double> total = splat<double>(0);
+        for (std::size_t half = 0; half < 2; ++half) {
+            const std::size_t at = i * layer.ld + first + half * L;
+            const Vec<float> seen = task.observed == nullptr
+                                        ? exists.part[half]
+                                        : exists.part[half] * load<float>(task.observed + at);
+            const Density found = density<kind>(load<float>(task.x + at),
+                                                load<float>(layer.out + at) + bias.part[half],
+                                                precision.part[half], normaliser.part[half]);
+            const auto is_seen = seen > splat<float>(0);
+            const Vec<float> none = splat<float>(0);
+            const DoubleHalves value = to_double(select<float>(is_seen, found.value, none));
+            total += value.low + value.high;
+            store<float>(layer.out + at, select<float>(is_seen, found.of_output, none) * weight);
+            if constexpr (kind == detail::Likelihood::gaussian)
+                of_log_variance.part[half] +=
+                    select<float>(is_seen, found.of_log_variance, none) * weight;
+        }
+        task.densities[strip * layer.rows + i] = horizontal_sum<double>(total);
+    }
+    if constexpr (kind == detail::Likelihood::gaussian) {
+        for (std::size_t half = 0; half < 2; ++half)
+            store<float>(task.of_log_variances + first + half * L, of_log_variance.part[half]);
+    }
+}
+
+static void vae_likelihood(const detail::LikelihoodTask& task, std::size_t strip, float* panel) {
+    layer_sums(task.layer, strip, panel);
+    switch (task.likelihood) {
+        case detail::Likelihood::bernoulli:
+            return likelihood_strip<detail::Likelihood::bernoulli>(task, strip);
+        case detail::Likelihood::gaussian:
+            return likelihood_strip<detail::Likelihood::gaussian>(task, strip);
+        case detail::Likelihood::poisson:
+            return likelihood_strip<detail::Likelihood::poisson>(task, strip);
+    }
+}
+
+static void vae_inputs(const detail::InputsTask& task, std::size_t strip, float* panel) {
+    constexpr std::size_t L = kLanes<float>;
+    const std::size_t first = strip * kPanelColumns;
+    multiply_strip(task.packed, task.rows, task.outputs, task.coefs + first * task.outputs, 1,
+                   task.outputs, strip_columns(task.inputs, strip), panel, task.out + first,
+                   task.ld);
+    if (task.slope == nullptr)
+        return;
+    for (std::size_t i = 0; i < task.rows; ++i) {
+        for (std::size_t half = 0; half < 2; ++half) {
+            const std::size_t at = i * task.ld + first + half * L;
+            store<float>(task.out + at, load<float>(task.out + at) * load<float>(task.slope + at));
+        }
+    }
+}
+
+static void vae_weights(const detail::WeightsTask& task, std::size_t strip, float* panel) {
+    const std::size_t first = strip * kPanelColumns;
+    const std::size_t columns = strip_columns(task.outputs, strip);
+    multiply_strip(task.packed, task.inputs, task.rows, task.gradient + first, task.ld, 1, columns,
+                   panel, task.of_coefs + first, task.outputs);
+    for (std::size_t j = 0; j < columns; ++j) {
+        float total = 0;
+        for (std::size_t i = 0; i < task.rows; ++i)
+            total += task.gradient[i * task.ld + first + j];
+        task.of_intercepts[first + j] = total;
+    }
+}
+
+static bool vae_below(const float* gradient, std::size_t first, std::size_t end, float limit) {
+    int wrong = 0;
+#pragma omp simd reduction(+ : wrong)
+    for (std::size_t i = first; i < end; ++i)
+        wrong += __builtin_fabsf(gradient[i]) < limit ? 0 : 1;
+    return wrong == 0;
+}
+
+static void vae_adam(const detail::AdamTask& task, std::size_t first, std::size_t end) {
+    const float* gradient = task.gradient;
+    float* weights = task.weights;
+    float* mean = task.first;
+    float* square = task.second;
+    const float scale = task.scale, rate = task.rate, root_scale = task.root_scale;
+    const float one_minus_1 = task.one_minus_1, one_minus_2 = task.one_minus_2;
+    const float epsilon = task.epsilon;
+#pragma omp simd
+    for (std::size_t i = first; i < end; ++i) {
+        const float g = gradient[i] * scale;
+        const float m = mean[i] + one_minus_1 * (g - mean[i]);
+        const float v = square[i] + one_minus_2 * (g * g - square[i]);
+        mean[i] = m;
+        square[i] = v;
+        weights[i] += rate * m / (__builtin_sqrtf(v) * root_scale + epsilon);
+    }
+}
+
+static void vae_log1p(const float* x, std::size_t n, float* out) {
+    constexpr std::size_t L = kLanes<float>;
+    const Vec<float> one = splat<float>(1), zero = splat<float>(0);
+    std::size_t i = 0;
+    for (; i + L <= n; i += L)
+        store<float>(out + i, log_normal<float>(load<float>(x + i) + one, zero));
+    if (i < n) {
+        const Vec<float> tail = load_partial<float>(x + i, n - i, 0.0F);
+        store_partial<float>(out + i, log_normal<float>(tail + one, zero), n - i);
+    }
+}
+
+}  // namespace
+}  // namespace vemfast::VEMFAST_LEVEL
