@@ -43,6 +43,7 @@ void bind_random(py::module_& m) {
         .def("normal", &Stream::normal)
         .def("gamma", &Stream::gamma, py::arg("shape"))
         .def("log_gamma_draw", &Stream::log_gamma_draw, py::arg("shape"))
+        .def("log_gamma_of_small", &Stream::log_gamma_of_small, py::arg("shape"))
         .def("chi2", &Stream::chi2, py::arg("degrees_of_freedom"))
         .def(
             "dirichlet",

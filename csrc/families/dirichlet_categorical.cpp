@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "exec/parallel.hpp"
@@ -187,25 +188,51 @@ void DirichletCategorical::mode(double scale, const double* sstats, const double
 void DirichletCategorical::sample(double scale, const double* sstats, std::uint64_t seed,
                                   std::uint32_t iteration, int n_threads, const Poll& poll,
                                   double* out) const {
-    const auto n = static_cast<std::int64_t>(K_);
-    std::vector<std::vector<double>> scratch(static_cast<std::size_t>(exec::n_slots(n, n_threads)));
-    exec::parallel_for(n, n_threads, poll, [&](std::int64_t item, int slot) {
-        const auto k = static_cast<std::size_t>(item);
-        auto& logs = scratch[static_cast<std::size_t>(slot)];
-        logs.resize(V_);
-        random::Stream stream(seed, iteration, random::kParameterStream, k + 1);
+    // Each number has a stream of its own, so that words may be drawn in any order.
+    const auto log_gammas = [&](std::size_t w, double* row) {
+        const auto stream_of_word = random::kTableStream + static_cast<std::uint32_t>(w);
+        std::vector<double> shape(K_);
         with_eta(scale, [&](auto eta) {
-            for (std::size_t w = 0; w < V_; ++w)
-                logs[w] = stream.log_gamma_draw(eta(w, k) + sstats[w * K_ + k]);
+            for (std::size_t k = 0; k < K_; ++k)
+                shape[k] = eta(w, k) + sstats[w * K_ + k];
         });
-        const double largest = *std::max_element(logs.begin(), logs.end());
-        double total = 0;
-        for (const double log : logs)
-            total += std::exp(log - largest);
-        const double log_total = largest + std::log(total);
-        // Kept above zero, where the density of a draw is finite.
-        for (std::size_t w = 0; w < V_; ++w)
-            out[w * K_ + k] = std::exp(std::max(logs[w] - log_total, kLeastLog));
+        kernels().lda.draw_small(shape.data(), K_, random::kSmallShape, seed, iteration,
+                                 stream_of_word, row);
+        for (std::size_t k = 0; k < K_; ++k) {
+            if (shape[k] > random::kSmallShape)
+                row[k] =
+                    random::Stream(seed, iteration, stream_of_word, k).log_gamma_draw(shape[k]);
+        }
+    };
+    const std::size_t words = block_words(K_);
+    const std::size_t n_blocks = (V_ + words - 1) / words;
+    std::vector<double> largest(n_blocks * K_, -std::numeric_limits<double>::infinity());
+    for_each_words(n_threads, poll, [&](std::size_t first, std::size_t end) {
+        double* most = &largest[first / words * K_];
+        for (std::size_t w = first; w < end; ++w) {
+            double* row = out + w * K_;
+            log_gammas(w, row);
+            for (std::size_t k = 0; k < K_; ++k)
+                most[k] = std::max(most[k], row[k]);
+        }
+    });
+    for (std::size_t i = K_; i < largest.size(); ++i)
+        largest[i % K_] = std::max(largest[i % K_], largest[i]);
+    for_each_words(n_threads, poll, [&](std::size_t first, std::size_t end) {
+        for (std::size_t w = first; w < end; ++w) {
+            for (std::size_t k = 0; k < K_; ++k)
+                out[w * K_ + k] -= largest[k];
+        }
+        double* block = out + first * K_;
+        kernels().special.on_double.exp_nonpositive(block, (end - first) * K_, block);
+    });
+    const std::vector<double> totals = column_sums(out, n_threads, poll);
+    const double least = std::exp(kLeastLog);  // kept above zero, where the density is finite
+    for_each_words(n_threads, poll, [&](std::size_t first, std::size_t end) {
+        for (std::size_t w = first; w < end; ++w) {
+            for (std::size_t k = 0; k < K_; ++k)
+                out[w * K_ + k] = std::max(out[w * K_ + k] / totals[k], least);
+        }
     });
 }
 

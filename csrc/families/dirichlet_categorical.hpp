@@ -36,7 +36,7 @@ class VEMFAST_API DirichletCategorical {
     // The posterior mode; a topic without mass keeps `previous`, or is uniform where that is null.
     void mode(double scale, const double* sstats, const double* previous, int n_threads,
               const Poll& poll, double* out) const;
-    // A draw from Dirichlet(scale eta + sstats), topic k from a stream of its own.
+    // A draw from Dirichlet(scale eta + sstats), each number from a stream of its own.
     void sample(double scale, const double* sstats, std::uint64_t seed, std::uint32_t iteration,
                 int n_threads, const Poll& poll, double* out) const;
     // E[beta] of a posterior.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #include "kernels/lda_task.hpp"
 
@@ -33,6 +34,10 @@ struct LdaKernels {
     // out_d = sum_w c_dw log(theta_d . beta_w) of documents [first, end).
     void (*predict)(const detail::Documents& documents, const double* theta, const double* topics,
                     std::size_t K, std::size_t first, std::size_t end, double* out);
+    // out_k = random::Stream(seed, iteration, stream, k).log_gamma_of_small(shape_k), k < K, where
+    // the shape is at most `most`; anything elsewhere.
+    void (*draw_small)(const double* shape, std::size_t K, double most, std::uint64_t seed,
+                       std::uint32_t iteration, std::uint32_t stream, double* out);
 };
 
 }  // namespace vemfast

@@ -1,5 +1,6 @@
 // The kernels of latent Dirichlet allocation of this level, as the table wants them.
 #include "../isa/lda_kernels.hpp"
+#include "lda_draw.hpp"
 #include "lda_estep.hpp"
 #include "lda_statistics.hpp"
 #include "lda_topics.hpp"
@@ -16,6 +17,7 @@ constexpr LdaEntry<T> lda_entry() {
 }  // namespace
 
 extern const LdaKernels lda_kernels;
-constinit const LdaKernels lda_kernels{lda_entry<float>(), lda_entry<double>(), &lda_predict};
+constinit const LdaKernels lda_kernels{lda_entry<float>(), lda_entry<double>(), &lda_predict,
+                                       &lda_draw_small};
 
 }  // namespace vemfast::VEMFAST_LEVEL

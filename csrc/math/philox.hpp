@@ -27,14 +27,13 @@ inline BitVec<double> multiply_low(BitVec<double> a, BitVec<double> b) {
 #endif
 }
 
-// Uniforms on (0, 1) of the rows first_row, first_row + 1, ..., one a lane. Words stand in the low
-// halves of the 64-bit lanes; what is in the high halves between the rounds is never read.
-inline Vec<double> philox_uniforms(std::uint64_t seed, std::uint32_t iteration,
-                                   std::uint64_t first_row, std::uint32_t stream) {
-    BitVec<double> row = splat_bits<double>(first_row);
-    for (std::size_t lane = 0; lane < kLanes<double>; ++lane)
-        row[lane] += lane;
-    BitVec<double> c0 = row, c1 = row >> 32;
+struct PhiloxWords {
+    BitVec<double> c0, c1, c2, c3;
+};
+
+// Words stand in the low halves of the 64-bit lanes; what is in the high halves is not to be read.
+inline PhiloxWords philox_words(BitVec<double> c0, BitVec<double> c1, std::uint32_t iteration,
+                                std::uint32_t stream, std::uint64_t seed) {
     BitVec<double> c2 = splat_bits<double>(iteration), c3 = splat_bits<double>(stream);
     std::uint32_t low = static_cast<std::uint32_t>(seed);
     std::uint32_t high = static_cast<std::uint32_t>(seed >> 32);
@@ -48,11 +47,26 @@ inline Vec<double> philox_uniforms(std::uint64_t seed, std::uint32_t iteration,
         low += 0x9E3779B9;
         high += 0xBB67AE85;
     }
+    return {c0, c1, c2, c3};
+}
+
+// A double on (0, 1) from the 52 upper bits of two words.
+inline Vec<double> philox_to_uniform(BitVec<double> c0, BitVec<double> c1) {
     // The 52 bits as the mantissa of a number in [1, 2), and half a cell added: exact.
     const BitVec<double> mantissa =
         (c0 << 32 >> 12) | ((c1 & splat_bits<double>(0xffffffff)) >> 12);
     const BitVec<double> one = as_bits<double>(splat<double>(1.0));
     return from_bits<double>(mantissa | one) - splat<double>(1.0 - 0x1p-53);
+}
+
+// Uniforms on (0, 1) of the rows first_row, first_row + 1, ..., one a lane.
+inline Vec<double> philox_uniforms(std::uint64_t seed, std::uint32_t iteration,
+                                   std::uint64_t first_row, std::uint32_t stream) {
+    BitVec<double> row = splat_bits<double>(first_row);
+    for (std::size_t lane = 0; lane < kLanes<double>; ++lane)
+        row[lane] += lane;
+    const PhiloxWords words = philox_words(row, row >> 32, iteration, stream, seed);
+    return philox_to_uniform(words.c0, words.c1);
 }
 
 // The uniform of one row.

@@ -77,6 +77,9 @@ def test_streams_agree(index):
             assert a.gamma(shape) == pytest.approx(b.gamma(shape), rel=1e-13, abs=1e-300)
             assert a.log_gamma_draw(shape) == pytest.approx(b.log_gamma_draw(shape), rel=1e-13)
             assert a.chi2(shape) == pytest.approx(b.chi2(shape), rel=1e-13, abs=1e-300)
+        for shape in (1e-300, 1e-9, 0.01, 0.3, 0.5, 0.9):
+            small = a.log_gamma_of_small(shape), b.log_gamma_of_small(shape)
+            assert small[0] == pytest.approx(small[1], rel=1e-13)
         concentration = np.array([0.5, 3.0, 1e-4])
         np.testing.assert_allclose(a.dirichlet(concentration), b.dirichlet(concentration), 1e-12)
     assert a.uniform() == b.uniform()
@@ -125,6 +128,16 @@ def test_normal_distribution():
 def test_gamma_distribution(shape):
     draws = native.Stream(SEED, 0, 1, int(10 * shape)).gammas(shape, 100_000)
     assert_distributed(draws, stats.gamma(shape))
+
+
+@pytest.mark.parametrize("shape", [1e-9, 0.01, 0.1, 0.5, 0.9])
+def test_logarithm_of_gammas_of_small_shape(shape):
+    stream = native.Stream(SEED, 0, 1, 7)
+    draws = np.array([stream.log_gamma_of_small(shape) for _ in range(20_000)])
+    if shape == 1e-9:  # the limit
+        assert_distributed(-shape * draws, stats.expon())
+    else:
+        assert_distributed(draws, stats.loggamma(shape))
 
 
 def test_logarithm_of_gammas_of_tiny_shape():

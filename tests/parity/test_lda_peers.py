@@ -99,6 +99,42 @@ def test_scikit_learn_with_its_own_digamma(implementation):
     np.testing.assert_allclose(theta, peer(components, 100, 1e-3).transform(counts), atol=1e-7)
 
 
+class FromOnes:
+    """What gensim draws the first γ from."""
+
+    def gamma(self, shape, scale, size):
+        return np.ones(size)
+
+
+@implementations
+@pytest.mark.parametrize(("max_inner", "tol"), [(100, 1e-3), (5, 0.0)])
+def test_the_inference_of_gensim(implementation, max_inner, tol):
+    gensim = pytest.importorskip("gensim.models")
+    counts = counts_of(2)
+    components = np.random.default_rng(2).gamma(2.0, 1.0, (K, V)) + 0.01
+    log_topics = psi(components) - psi(components.sum(axis=1))[:, None]
+    theirs = gensim.LdaModel(
+        id2word={w: str(w) for w in range(V)},
+        num_topics=K,
+        alpha=[ALPHA] * K,
+        eta=ETA,
+        iterations=max_inner,
+        gamma_threshold=tol,
+        dtype=np.float64,
+    )
+    theirs.expElogbeta, theirs.random_state = np.exp(log_topics), FromOnes()
+    corpus = [[(int(w), int(row[w])) for w in np.flatnonzero(row)] for row in counts]
+    gamma, sstats = theirs.inference(corpus, collect_sstats=True)
+
+    model = implementation(LdaConfig(K, V, ALPHA, None, ETA, None, max_inner, tol))
+    params = model.config.params("posterior", components.T.copy())
+    block = as_documents(corpus, n_words=V)
+    stats = model.e_step(model.prepare(params), block, Step("factorised", "posterior"))
+    some = block.tokens > 0  # it iterates an empty document, too, which ends at alpha
+    np.testing.assert_allclose(stats.local[some], gamma[some], rtol=1e-8)
+    np.testing.assert_allclose(stats["sstats"], sstats.T, rtol=1e-8, atol=1e-10)
+
+
 @implementations
 def test_the_e_step_of_lda_c(implementation):
     data = np.load(Path(__file__).parents[1] / "data" / "lda_c.npz")

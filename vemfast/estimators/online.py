@@ -19,7 +19,7 @@ from vemfast.inference.restarts import seeds
 from vemfast.models.base import Step
 from vemfast.models.clamping import check_labels
 
-__all__ = ["OnlineEstimator"]
+__all__ = ["OfEstimates", "OnlineEstimator"]
 
 # Parameters that may change between calls: those of `fit` alone, and those that each update reads.
 _FREE = {
@@ -46,7 +46,7 @@ class _NoSuchMethodError(ValueError, AttributeError):
     """A method that the present parameters rule out: so `hasattr` says no."""
 
 
-class _OfEstimates:
+class OfEstimates:
     """A method of the rungs that estimate; those that draw are as if without it."""
 
     def __init__(self, method: Callable[..., Any]) -> None:
@@ -107,7 +107,7 @@ class OnlineEstimator(Estimator):
         known = check_labels(labels, block.n, model.config.n_components)
         return block if known is None else block.with_labels(known)
 
-    @_OfEstimates
+    @OfEstimates
     def partial_fit(
         self,
         X: ArrayLike,

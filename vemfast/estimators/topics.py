@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vemfast.documents import DocumentBlock, as_documents, is_corpus
 from vemfast.estimators.base import check_sample_weight, refuse_text
-from vemfast.estimators.online import OnlineEstimator
+from vemfast.estimators.online import OfEstimates, OnlineEstimator
 from vemfast.models import lda_points as points
 from vemfast.models.lda import log_predictive
 
@@ -85,6 +85,45 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
             f"{block.counts[entry]:g}, but inference={self.inference!r} gives each token a topic, "
             "so counts must be whole numbers; use 'mean-field' or 'variational-em'"
         )
+
+    @OfEstimates
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Any:
+        """Update the topics by one step with some more documents.
+
+        Stochastic variational inference (Hoffman et al. 2010; "mean-field"), or stepwise EM for
+        point topics: the statistics of the documents, scaled to `total_samples`, are blended with
+        those of earlier calls, call t + 1 at the rate (t + `learning_offset`) **
+        -`learning_decay`. The first call finds the start (`init`) in its documents alone, so let
+        it have some hundreds. It begins anew, also after a `fit`, whose topics it starts from with
+        ``warm_start=True``. What `fit` reads for its passes has no part here: `max_iter`, `tol`,
+        `n_init`, the batches and `callbacks`.
+
+        Parameters
+        ----------
+        X : as in `fit`
+            A chunk of any size, such as `vemfast.io.stream_corpus` yields of a file that is larger
+            than memory.
+        y : None
+            Ignored; for scikit-learn's interface.
+        sample_weight : array-like of shape (n_documents,), default=None
+
+        Returns
+        -------
+        self
+            With the attributes of a fit. `lower_bound_` is a noisy estimate of the objective for
+            `total_samples` documents, `lower_bounds_` its values after each call, which may fall.
+
+        Raises
+        ------
+        ValueError
+            If the chunk or a parameter is bad, or does not go with earlier calls, or the rung is
+            "gibbs". Nothing changes.
+        NumericalError
+            If the arithmetic breaks down on these documents. Nothing changes.
+        """
+        with self._only_fit():
+            self._partial_fit(X, sample_weight, None)
+        return self
 
     # ---- use ---------------------------------------------------------------------------------
 

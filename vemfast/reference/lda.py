@@ -19,7 +19,7 @@ from vemfast.models.lda_config import LOCAL_RULES, LdaConfig, Start
 from vemfast.models.lda_starts import adopt, first_params
 from vemfast.reference import admixture, dirichlet_fit
 from vemfast.reference.admixture import Proportions
-from vemfast.reference.random import PARAMETER_STREAM, ROW_STREAM, Stream
+from vemfast.reference.random import ROW_STREAM, SMALL_SHAPE, TABLE_STREAM, Stream
 from vemfast.stats import Params, Stats
 
 __all__ = ["LatentDirichletAllocation", "LdaTable"]
@@ -186,13 +186,14 @@ class LatentDirichletAllocation(Model):
         return np.where(known, mass / np.where(known, total, 1.0), previous)
 
     def _draw(self, mass: Array, step: Step) -> Array:
-        topics = np.empty_like(mass)
-        for k in range(mass.shape[1]):
-            stream = Stream(step.seed, step.iteration, PARAMETER_STREAM, k + 1)
-            logs = np.array([stream.log_gamma_draw(float(a)) for a in mass[:, k]])
-            log_topic = logs - np.logaddexp.reduce(logs)
-            topics[:, k] = np.exp(np.maximum(log_topic, -690.0))  # densities stay finite
-        return topics
+        logs = np.empty_like(mass)
+        for (w, k), a in np.ndenumerate(mass):
+            stream = Stream(step.seed, step.iteration, TABLE_STREAM + w, k)
+            small = a <= SMALL_SHAPE
+            draw = stream.log_gamma_of_small if small else stream.log_gamma_draw
+            logs[w, k] = draw(float(a))
+        log_topics = logs - np.logaddexp.reduce(logs, axis=0)
+        return np.asarray(np.exp(np.maximum(log_topics, -690.0)))  # densities stay finite
 
     def _alpha(self, alpha: Array, stats: Stats) -> Array:
         n, sums = float(stats["documents"][0]), stats["log_theta"]

@@ -9,6 +9,8 @@ References
 J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw: Parallel random numbers: as easy as 1, 2, 3.
 SC 2011.
 G. Marsaglia, W. W. Tsang: A simple method for generating gamma variables. ACM TOMS 26, 2000.
+C. Liu, R. Martin, N. Syring: Efficient simulation from a gamma distribution with small shape
+parameter. Computational Statistics 32, 2017.
 """
 
 from __future__ import annotations
@@ -19,12 +21,24 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["PARAMETER_STREAM", "ROW_STREAM", "START_STREAM", "Stream", "philox", "uniform"]
+__all__ = [
+    "PARAMETER_STREAM",
+    "ROW_STREAM",
+    "SMALL_SHAPE",
+    "START_STREAM",
+    "TABLE_STREAM",
+    "Stream",
+    "philox",
+    "uniform",
+]
 
 # What a draw is for; part of the counter, so that purposes never share numbers.
 ROW_STREAM = 0  # labels of rows
 PARAMETER_STREAM = 1  # parameters given statistics
 START_STREAM = 2  # starting values
+TABLE_STREAM = 1 << 16  # rows of a table of parameters: one stream each, this one on
+
+SMALL_SHAPE = 0.5  # shapes of gammas up to this are drawn by `log_gamma_of_small`
 
 Words = NDArray[np.uint64]  # 32-bit words, each in the low half of 64 bits
 
@@ -130,6 +144,25 @@ class Stream:
             return math.log(self._gamma_at_least_one(shape))
         larger = self._gamma_at_least_one(shape + 1.0)
         return math.log(larger) + math.log(self.uniform()) / shape
+
+    def log_gamma_of_small(self, shape: float) -> float:
+        """Draw the logarithm of a gamma of shape in (0, 1), in few attempts if it is small.
+
+        Of -shape log X, whose density is below exp(-z) at z >= 0 and exp(-1 + (1/shape - 1) z)
+        before (Liu, Martin and Syring 2017).
+        """
+        left = shape / (math.e * (1.0 - shape))  # mass before 0
+        split = 1.0 / (1.0 + left)
+        while True:
+            u, v = self.uniform(), self.uniform()
+            if u > split:
+                log_x = -math.log((u - split) / (1.0 - split)) / (1.0 - shape)
+                bound = 1.0 + log_x - math.exp(log_x)
+            else:
+                log_x = math.log(u / split) / shape
+                bound = -math.exp(log_x)
+            if math.log(v) < bound:
+                return log_x
 
     def chi2(self, degrees_of_freedom: float) -> float:
         """Draw a chi-squared variable."""

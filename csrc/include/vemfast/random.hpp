@@ -24,6 +24,10 @@ namespace vemfast::random {
 inline constexpr std::uint32_t kRowStream = 0;        // labels of rows
 inline constexpr std::uint32_t kParameterStream = 1;  // parameters given statistics
 inline constexpr std::uint32_t kStartStream = 2;      // starting values
+// Rows of a table of parameters: one stream each, this one on, and one index a column.
+inline constexpr std::uint32_t kTableStream = 1U << 16;
+// Shapes of gammas up to this are drawn by log_gamma_of_small.
+inline constexpr double kSmallShape = 0.5;
 
 using Words = std::array<std::uint32_t, 4>;
 
@@ -104,6 +108,24 @@ class Stream {
             return std::log(gamma_at_least_one(shape));
         const double larger = gamma_at_least_one(shape + 1.0);
         return std::log(larger) + std::log(uniform()) / shape;
+    }
+
+    // The logarithm of a gamma draw of a shape in (0, 1), in few attempts if it is small: of -shape
+    // log X, whose density is below exp(-z) at z >= 0 and exp(-1 + (1/shape - 1) z) before.
+    // C. Liu, R. Martin, N. Syring: Efficient simulation from a gamma distribution with small shape
+    // parameter. Computational Statistics 32, 2017.
+    double log_gamma_of_small(double shape) {
+        const double left = shape / (std::numbers::e * (1.0 - shape));  // mass before 0
+        const double split = 1.0 / (1.0 + left);
+        for (;;) {
+            const double u = uniform();
+            const double v = uniform();
+            const bool is_left = u > split;
+            const double log_x = is_left ? -std::log((u - split) / (1.0 - split)) / (1.0 - shape)
+                                         : std::log(u / split) / shape;
+            if (std::log(v) < (is_left ? 1.0 + log_x : 0.0) - std::exp(log_x))
+                return log_x;
+        }
     }
 
     double chi2(double degrees_of_freedom) { return 2.0 * gamma(0.5 * degrees_of_freedom); }
