@@ -56,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
         topic.add_argument("--threads", type=int, default=2, help="default 2")
         topic.add_argument("--scale", type=float, default=1.0, help="share of the size, for tries")
         topic.add_argument("--seed", type=int, default=0)
+        topic.add_argument("--only", nargs="+", default=[], help="parts, where the topic has any")
         topic.add_argument("--output", help="stem of the files in results/")
     render = commands.add_parser("report", help="turn a JSON-lines file into Markdown")
     render.add_argument("records", type=Path)
@@ -85,8 +86,10 @@ def mixtures(arguments: argparse.Namespace) -> None:
 def topic(arguments: argparse.Namespace) -> None:
     """Measure one topic."""
     fields = ("repeats", "threads", "scale", "seed")
-    settings = topics.Settings(**{field: getattr(arguments, field) for field in fields})
-    stem = arguments.output or (arguments.command if settings.scale == 1 else "part")
+    chosen = {field: getattr(arguments, field) for field in fields}
+    settings = topics.Settings(**chosen, only=tuple(arguments.only))
+    whole = settings.scale == 1 and not settings.only
+    stem = arguments.output or (arguments.command if whole else "part")
     head = machine.describe(settings.threads) | {"topic": arguments.command}
     write(stem, head, topics.load(arguments.command).measure(settings), report.of_topic)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,12 +22,18 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line chose: interleaved rounds, threads, share of the size, seed."""
+    """What the command line chose: interleaved rounds, threads, share of the size, seed, parts."""
 
     repeats: int = 5
     threads: int = 2
     scale: float = 1.0
     seed: int = 0
+    only: tuple[str, ...] = ()
+
+    def pick(self, names: Iterable[str]) -> list[str]:
+        """Return those of the names that are chosen; all, where none of them is."""
+        names = list(names)
+        return [name for name in names if name in self.only] or names
 
 
 @dataclass(frozen=True)

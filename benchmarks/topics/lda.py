@@ -7,7 +7,8 @@ proportions between passes, and theirs, which do not, are both as their users ha
 gets the conversion of its data for nothing. `transform` has 20,000 documents. Memory is the peak of
 two passes over L2 above its data, in a fresh process.
 
-Libraries that are not installed are skipped, and the report says which.
+Parts (`--only`): L1, L2, file, transform, memory, and the names of fits. Libraries that are not
+installed are skipped, and the report says which.
 """
 
 from __future__ import annotations
@@ -52,17 +53,20 @@ _ASKED = (
 
 def measure(settings: Settings) -> Iterator[Record]:
     """Yield passes and epochs a corpus, then `transform`, then memory."""
-    for name in CORPORA:
-        if name != "file" or corpus_file():
-            yield passes(name, settings)
-    yield transform(settings)
-    yield memory(settings)
+    for part in settings.pick((*CORPORA, "transform", "memory")):
+        if part == "transform":
+            yield transform(settings)
+        elif part == "memory":
+            yield memory(settings)
+        elif part != "file" or corpus_file():
+            yield passes(part, settings)
 
 
 def passes(name: str, settings: Settings) -> Record:
     """Time a batch pass and an online epoch of everybody on one corpus."""
     problem = load(name, settings.scale)
-    present = {fit: start for fit, (library, start) in _PASSES.items() if not absent(library)}
+    chosen = {fit: _PASSES[fit] for fit in settings.pick(_PASSES)}
+    present = {fit: start for fit, (library, start) in chosen.items() if not absent(library)}
     skipped = sorted({library for library, _ in _PASSES.values() if absent(library)})
 
     def pass_of(start: Callable[[Any, int], Any]) -> Callable[[], float]:
@@ -92,7 +96,7 @@ def passes(name: str, settings: Settings) -> Record:
     if not slow:
         rounds({fit: one for fit, one in measures.items() if fit.startswith("vemfast")}, 1)
     samples = rounds(measures, 1 if slow else settings.repeats)
-    asked = [q for q in _ASKED if q.slow in samples]
+    asked = [q for q in _ASKED if q.slow in samples and q.fast in samples]
     facts = {"corpus": problem.shape} | ({"skipped": ", ".join(skipped)} if skipped else {})
     return record(f"{problem.name}: a pass", samples, asked, **facts)
 

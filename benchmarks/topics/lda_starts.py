@@ -25,9 +25,9 @@ SEEDS = 10
 
 def measure(settings: Settings) -> Iterator[Record]:
     """Yield a record a corpus and rung."""
-    for name in ("L1", "file"):
+    for name in settings.pick(("L1", "file")):
         if name == "L1" or corpus_file():
-            for rung in PASSES:
+            for rung in settings.pick(PASSES):
                 yield compare(name, rung, settings)
 
 
