@@ -37,6 +37,7 @@ PEERS = {
     "PyTorch compiled": ("vae_torch", "compiled"),
     "JAX scanned": ("vae_jax", "scanned"),
 }
+GROUPS = (("PyTorch eager", "JAX scanned"), ("PyTorch compiled",))  # measured in turn
 SHAPES = {"V1": (60_000, 784, 400, 20, 128), "small net": (1797, 64, 32, 2, 32)}
 
 
@@ -94,21 +95,21 @@ def _own(shape: tuple[int, ...], threads: int) -> tuple[Callable[[], float], Any
     return epoch, vae
 
 
-def _epochs(name: str, settings: Settings) -> Record:
+def _epochs(name: str, group: tuple[str, ...], settings: Settings) -> Record:
     n, *rest = SHAPES[name]
     shape = (max(round(n * settings.scale), 256), *rest)
     epoch, _ = _own(shape, settings.threads)
-    absent = [peer for peer, (module, _) in PEERS.items() if not _present(module)]
+    absent = [peer for peer in group if not _present(PEERS[peer][0])]
     with ExitStack() as stack:
         measures = {"vemfast": epoch}
-        for peer in PEERS:
+        for peer in group:
             if peer not in absent:
                 measures[peer] = stack.enter_context(_peer(peer, shape, settings.threads))
         samples = rounds(measures, settings.repeats)
     least = {"PyTorch eager": 2.0 if name == "V1" else 10.0}
     asked = [
         Quotient(peer, "vemfast", least=least.get(peer, 1.0 if name == "V1" else None))
-        for peer in PEERS
+        for peer in group
         if peer in measures
     ]
     facts = {"not there": ", ".join(absent)} if absent else {}
@@ -222,7 +223,8 @@ def _memory(settings: Settings) -> Record:
 def measure(settings: Settings) -> Iterator[Record]:
     """Yield a record a shape, then of the products, the first fit and the memory."""
     for name in SHAPES:
-        yield _epochs(name, settings)
+        for group in GROUPS:
+            yield _epochs(name, group, settings)
     yield _products(settings)
     yield _first_fit(settings)
     if RESET.exists():
