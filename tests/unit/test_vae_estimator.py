@@ -11,6 +11,7 @@ from vae_data import LIKELIHOODS, ROWS, autoencoder, fitted, weights
 
 import vemfast
 from vemfast import VariationalAutoencoder
+from vemfast.models import vae_points as points
 
 X = ROWS["bernoulli"]
 LINEAR = {"hidden_layer_sizes": (), "likelihood": "gaussian", "inference": "em"}
@@ -81,8 +82,6 @@ def test_refinement_raises_the_bound(likelihood):
 
 
 def test_refined_bounds_never_fall_under_their_draws():
-    from vemfast.models import vae_points as points
-
     vae, rows = fitted("poisson", max_iter=8), ROWS["poisson"]
     block = vae._block(rows)
     model, state = vae._fitted()
@@ -255,8 +254,10 @@ def test_early_stopping_keeps_the_best_and_waits_for_the_warmup():
     assert len(scores) == vae.n_iter_ + 1
     assert max(scores) > scores[-1]
     assert max(scores[-2:]) <= max(scores[:-2]) + 1e-4
-    waiting = fitted("gaussian", learning_rate_init=0.02, kl_warmup=vae.n_iter_ + 5, **options)
-    assert waiting.n_iter_ > vae.n_iter_ + 5
+    _, held = vae._split(vae._block(ROWS["gaussian"]))
+    assert points.held_out_bound(*vae._fitted(), held, 0, 1) == pytest.approx(max(scores))
+    waiting = fitted("gaussian", learning_rate_init=0.02, kl_warmup=60, **options)
+    assert waiting.n_iter_ >= 60
     with pytest.raises(ValueError, match="leaves none to train with"):
         autoencoder(early_stopping=True).fit(X[:1])
 
