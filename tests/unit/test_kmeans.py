@@ -28,7 +28,7 @@ def test_an_iteration_is_that_of_numpy(n, K, D):
     weights = rng.uniform(0.1, 3.0, n)
     seeds, distinct = _core.kmeans_plusplus(X, weights, K, 7, 0)
     assert distinct == K
-    assert all((X == seed).all(axis=1).any() for seed in seeds)
+    assert all((seed == X).all(axis=1).any() for seed in seeds)
     after, _ = _core.kmeans_plusplus(X, weights, K, 7, 1)
     np.testing.assert_allclose(after, lloyd_step(X, weights, seeds), rtol=1e-12, atol=1e-12)
 
