@@ -30,13 +30,15 @@ def test_the_quick_start_runs(tmp_path, monkeypatch, capsys):
 def test_the_commands_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     rows = np.random.default_rng(0).normal(size=(500, 3))
-    for name in ("data.csv", "other.csv"):
+    for name in ("data.csv", "other.csv", "series.csv"):
         np.savetxt(name, rows, delimiter=",", header="a,b,c", comments="")
+    Path("lengths.txt").write_text("200\n300\n")
+    np.save("data.npy", rows > 0)
     write_corpus("corpus.ldac", np.random.default_rng(0).poisson(0.5, (60, 40)))
     Path("vocab.txt").write_text("".join(f"word{i}\n" for i in range(40)))
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     commands = [shlex.split(line, comments=True) for line in lines if line.startswith("vemfast ")]
-    assert len(commands) == 8
+    assert len(commands) == 11
     for command in commands:
         assert main(command[1:]) == 0
     assert Path("labels.csv").exists()
