@@ -1,4 +1,4 @@
-"""The second half of ``vemfast demo``: topics of the docstrings of Python's standard library.
+"""The second part of ``vemfast demo``: topics of the docstrings of Python's standard library.
 
 Real text that every machine has. Docstrings are read from the source files, nothing is imported.
 """

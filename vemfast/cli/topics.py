@@ -108,10 +108,8 @@ def read_counts(
     from vemfast.io import Table, read_corpus
 
     fitted = getattr(estimator, "n_features_in_", None)
-    vocabulary = None if args.vocab is None else args.vocab
-    corpus = read_corpus(
-        args.data, vocabulary, None if vocabulary is not None else fitted, args.format
-    )
+    width = None if args.vocab is not None else fitted
+    corpus = read_corpus(args.data, args.vocab, width, args.format)
     if if_named is not None and corpus.vocabulary is not None:
         pairs = enumerate(zip(corpus.vocabulary, if_named, strict=False))
         for number, (word, other) in pairs:

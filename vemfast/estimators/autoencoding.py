@@ -10,11 +10,16 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vemfast.data import IndexedBlock, RowBlock, SparseRows
-from vemfast.estimators.base import Estimator, check_sample_weight, chunks_of, refuse_text
+from vemfast.estimators.base import (
+    Estimator,
+    as_generator,
+    check_sample_weight,
+    chunks_of,
+    refuse_text,
+)
 from vemfast.inference.restarts import seeds
 from vemfast.models import vae_points as points
 from vemfast.models.discrete_rows import _own_csr
@@ -293,7 +298,7 @@ class AutoencodingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, E
         """
         n = _count("n_samples", n_samples, 1)
         check_is_fitted(self)
-        rng = _generator(self.random_state)
+        rng = as_generator(self.random_state)
         Z = rng.standard_normal((n, self._n_features_out))
         means = self.inverse_transform(Z)
         if self.likelihood == "bernoulli":
@@ -367,9 +372,3 @@ def _count(name: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} must be an integer >= {least}; got {value!r}")
     return int(value)
-
-
-def _generator(random_state: Any) -> np.random.Generator:
-    if isinstance(random_state, np.random.Generator):
-        return random_state
-    return np.random.default_rng(check_random_state(random_state).randint(0, 1 << 31))

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -25,7 +26,7 @@ from vemfast.inference.restarts import best, run_starts, seeds, share_threads
 from vemfast.models.base import Model, Step
 from vemfast.streams import Stream, StreamBlock, is_stream, split_pair
 
-__all__ = ["Estimator", "Task", "check_sample_weight", "refuse_text"]
+__all__ = ["Estimator", "Task", "as_generator", "check_sample_weight", "refuse_text"]
 
 _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -378,6 +379,13 @@ def chunks_of(X: Any) -> Any | None:
         rows = max(_CHUNK_BYTES // (8 * X.shape[1]), 1)
         return lambda: (X[start : start + rows] for start in range(0, len(X), rows))
     return X if is_stream(X) else None
+
+
+def as_generator(random_state: Any) -> np.random.Generator:
+    """Return the generator that a `random_state` in any of scikit-learn's forms stands for."""
+    if isinstance(random_state, np.random.Generator):
+        return random_state
+    return np.random.default_rng(check_random_state(random_state).randint(0, 1 << 31))
 
 
 def refuse_text(X: Any) -> None:

@@ -39,7 +39,8 @@ class GMMHMM(GaussianHMM):
         Groups of the steps, and groups within them. Letters as in `GaussianHMM`, and "w" for
         `weights_`.
     params : str, default=None
-        Letters of the parameters that a fit changes, "w" excepted, which it always does. None: all.
+        Letters of the parameters that a fit changes, which must have "w" where `n_mix` is above 1.
+        None: all.
     startprob_init, transmat_init
         As in `GaussianHMM`.
     weights_init : array-like of shape (n_components, n_mix), default=None

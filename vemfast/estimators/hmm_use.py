@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from vemfast.estimators.base import as_generator
 from vemfast.estimators.hmm_filter import HmmFilter
 from vemfast.models import hmm_points as points
 from vemfast.models.hmm import HiddenMarkov as Model
@@ -160,11 +160,7 @@ class FittedChain:
         if isinstance(n_samples, bool) or not isinstance(n_samples, Integral) or n_samples < 1:
             raise ValueError(f"n_samples must be an integer >= 1; got {n_samples!r}")
         state = self.random_state if random_state is None else random_state
-        rng = (
-            state
-            if isinstance(state, np.random.Generator)
-            else np.random.default_rng(check_random_state(state).randint(0, 1 << 31))
-        )
+        rng = as_generator(state)
         path = points.sample_states(self.startprob_, self.transmat_, int(n_samples), rng, currstate)
         return self._draw_rows(path, rng), path
 

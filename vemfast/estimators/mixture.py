@@ -14,11 +14,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import DensityMixin
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from vemfast.estimators.base import Task, check_sample_weight
+from vemfast.estimators.base import Task, as_generator, check_sample_weight
 from vemfast.estimators.online import OnlineEstimator
 from vemfast.inference.methods import METHODS, SCHEDULES
 from vemfast.inference.monitor import FitResult
@@ -375,12 +374,7 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         if isinstance(n_samples, bool) or not isinstance(n_samples, Integral) or n_samples < 1:
             raise ValueError(f"n_samples must be an integer >= 1; got {n_samples!r}")
-        state = self.random_state
-        rng = (
-            state
-            if isinstance(state, np.random.Generator)
-            else np.random.default_rng(check_random_state(state).randint(0, 1 << 31))
-        )
+        rng = as_generator(self.random_state)
         return self._draw_rows(int(n_samples), rng)
 
     def bic(self, X: ArrayLike) -> float:

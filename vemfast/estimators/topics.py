@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vemfast.documents import DocumentBlock, as_documents, is_corpus
-from vemfast.estimators.base import check_sample_weight, refuse_text
+from vemfast.estimators.base import as_generator, check_sample_weight, refuse_text
 from vemfast.estimators.online import OfEstimates, OnlineEstimator
 from vemfast.models import lda_points as points
 from vemfast.models.lda import log_predictive
@@ -210,7 +209,7 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
             Of the halves.
         """
         block = self._documents(X)
-        seen, held = points.split_tokens(block, _generator(random_state))
+        seen, held = points.split_tokens(block, as_generator(random_state))
         if not held.total_weight > 0:
             raise ValueError("X has no tokens to hold out")
         gamma, _ = self._inferred(seen)
@@ -304,7 +303,7 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
         if lengths.shape not in ((), (n_samples,)):
             raise ValueError(f"length has shape {lengths.shape}, expected () or ({n_samples},)")
         lengths = np.broadcast_to(lengths, (int(n_samples),)).astype(np.int64)
-        rng = _generator(self.random_state)
+        rng = as_generator(self.random_state)
         return points.sample(self.topic_word_, self.doc_topic_prior_, lengths, rng)
 
     def component_estimates(self) -> Array:
@@ -334,9 +333,3 @@ def _words(vocabulary: Any, n_words: int) -> list[Any]:
     if len(words) != n_words:
         raise ValueError(f"vocabulary has {len(words)} words, but the topics have {n_words}")
     return words
-
-
-def _generator(random_state: Any) -> np.random.Generator:
-    if isinstance(random_state, np.random.Generator):
-        return random_state
-    return np.random.default_rng(check_random_state(random_state).randint(0, 1 << 31))

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from vemfast import _core
 from vemfast.data import IndexedBlock
 from vemfast.models import discrete_mixture, gaussian_mixture
-from vemfast.models.base import Model, Step
-from vemfast.models.clamping import held
+from vemfast.models.base import Step
 from vemfast.models.discrete_config import DiscreteConfig
 from vemfast.models.discrete_config import Start as DiscreteStart
 from vemfast.models.gaussian_config import Start as GaussianStart
 from vemfast.models.hmm_config import LOCAL_RULES, HmmConfig, Start
 from vemfast.models.hmm_starts import labelled_components
+from vemfast.models.native_model import NativeModel
 from vemfast.sequences import SequenceBlock
 from vemfast.stats import Params, Stats
 
@@ -34,7 +34,7 @@ Array = NDArray[np.float64]
 _Result = TypeVar("_Result")
 
 
-class HiddenMarkov(Model):
+class HiddenMarkov(NativeModel[_core.HmmTable]):
     """Hidden Markov model of Gaussian, Bernoulli, Poisson or categorical emissions.
 
     Parameters
@@ -45,27 +45,21 @@ class HiddenMarkov(Model):
         How `init` finds its first parameters. None: emissions by k-means.
     """
 
-    threads_within = True
     local_rules = MappingProxyType(dict(LOCAL_RULES))
 
+    config: HmmConfig
+    _native: _core.HiddenMarkov
+
     def __init__(self, config: HmmConfig, start: Start | None = None) -> None:
-        self.config = config
-        self.is_discrete = isinstance(config.emission, DiscreteConfig)
-        usual = DiscreteStart() if self.is_discrete else GaussianStart()
-        self.start = Start(usual) if start is None else start
-        self.layout = config.stats_layout()
+        is_discrete = isinstance(config.emission, DiscreteConfig)
+        usual = Start(DiscreteStart() if is_discrete else GaussianStart())
+        super().__init__(config, usual if start is None else start, _native(config))
         self.unavailable = config.unavailable()
-        self._layouts = {kind: config.params_layout(kind) for kind in ("point", "posterior")}
-        self._core = _native(config)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return HiddenMarkov, (self.config, self.start)
 
     # ---- the contract ----------------------------------------------------------------------
-
-    def prepare(self, params: Params) -> _core.HmmTable:
-        """Return the table of a point, or the expected one of a posterior."""
-        return self._core.prepare(params.kind, params.buffer)
 
     def e_step(self, prepared: _core.HmmTable, block: SequenceBlock, step: Step) -> Stats:
         """Return the statistics of one block of sequences.
@@ -95,28 +89,9 @@ class HiddenMarkov(Model):
         stats.local = state
         return stats
 
-    def update(self, params: Params | None, stats: Stats, step: Step) -> Params:
-        """Return the mode, posterior or draw given the statistics."""
-        rule = step.parameter_rule
-        kind = "posterior" if rule == "posterior" else "point"
-        buffer = self._core.update(
-            rule,
-            "point" if params is None else params.kind,
-            None if params is None else params.buffer,
-            stats.buffer,
-            step.seed,
-            step.iteration,
-        )
-        updated = Params(self._layouts[kind], kind, buffer)
-        return updated if params is None else held(updated, params, self.config.emission.freeze)
-
-    def global_term(self, params: Params) -> float:
-        """Return the log prior of a point or -KL(q || prior) of a posterior, nats."""
-        return self._core.global_term(params.kind, params.buffer)
-
-    def expected_log_joint(self, params: Params, stats: Stats) -> float:
-        """Return the inner product of statistics and natural parameters, nats."""
-        return self._core.expected_log_joint(params.kind, params.buffer, stats.buffer)
+    def _frozen_fields(self) -> tuple[str, ...]:
+        fields: tuple[str, ...] = self.config.emission.freeze
+        return fields
 
     def init(self, blocks: Sequence[SequenceBlock], step: Step) -> Params:
         """Return first parameters as `start` says.
@@ -195,7 +170,7 @@ class HiddenMarkov(Model):
 
     def mean_chain(self, params: Params) -> Array:
         """Return E[start], then the rows of E[transitions], of a posterior, (K + K * K,)."""
-        return self._core.mean_chain(params.buffer)
+        return self._native.mean_chain(params.buffer)
 
     # ---- helpers -----------------------------------------------------------------------------
 

@@ -7,23 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vemfast.models.base import Model, Step
-from vemfast.models.clamping import held, refuse_impossible
+from vemfast.models.base import Step
+from vemfast.models.clamping import refuse_impossible
+from vemfast.models.native_model import NativeModel, Table
 from vemfast.stats import Params, Stats
 from vemfast.streams import StreamBlock, sum_parts
 
 __all__ = ["NativeMixture"]
 
 Array = NDArray[np.float64]
-Table = TypeVar("Table")
 
 
-class NativeMixture(Model, Generic[Table]):
+class NativeMixture(NativeModel[Table]):
     """Base of the native mixtures.
 
     A subclass implements `leaf_rows`, `_native_e_step`, `_given_step`, `_any_table`,
@@ -38,7 +38,6 @@ class NativeMixture(Model, Generic[Table]):
         The field of a point that says where components are: what `propose` changes first.
     """
 
-    threads_within = True
     takes_labels = True
     local_rules = MappingProxyType(
         {
@@ -51,16 +50,6 @@ class NativeMixture(Model, Generic[Table]):
     )
 
     locations: str
-    config: Any
-    start: Any
-    _native: Any  # the model of the extension
-
-    def __init__(self, config: Any, start: Any, native: Any) -> None:
-        self.config = config
-        self.start = start
-        self.layout = config.stats_layout()
-        self._layouts = {kind: config.params_layout(kind) for kind in ("point", "posterior")}
-        self._native = native
 
     # ---- what a subclass says ----------------------------------------------------------------
 
@@ -92,37 +81,9 @@ class NativeMixture(Model, Generic[Table]):
 
     # ---- the contract ------------------------------------------------------------------------
 
-    def prepare(self, params: Params) -> Table:
-        """Return the score table of a point, or the expected one of a posterior."""
-        table: Table = self._native.prepare(params.kind, params.buffer)
-        return table
-
     def e_step(self, prepared: Table, block: Any, step: Step) -> Stats:
         """Return the statistics of one block of rows."""
         return self._native_e_step(prepared, block, step.local_rule, step)
-
-    def update(self, params: Params | None, stats: Stats, step: Step) -> Params:
-        """Return the mode, posterior or draw given the statistics."""
-        rule = step.parameter_rule
-        kind = "posterior" if rule == "posterior" else "point"
-        buffer = self._native.update(
-            rule,
-            "point" if params is None else params.kind,
-            None if params is None else params.buffer,
-            stats.buffer,
-            step.seed,
-            step.iteration,
-        )
-        updated = Params(self._layouts[kind], kind, buffer)
-        return updated if params is None else held(updated, params, self.config.freeze)
-
-    def global_term(self, params: Params) -> float:
-        """Return the log prior of a point or -KL(q || prior) of a posterior, nats."""
-        return float(self._native.global_term(params.kind, params.buffer))
-
-    def expected_log_joint(self, params: Params, stats: Stats) -> float:
-        """Return the inner product of statistics and natural parameters, nats."""
-        return float(self._native.expected_log_joint(params.kind, params.buffer, stats.buffer))
 
     def adopt(self, params: Params, blocks: Sequence[Any], step: Step) -> Params:
         """Return `params` as the parameter rule wants them, by one E-step where it must."""

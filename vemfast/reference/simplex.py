@@ -90,10 +90,6 @@ class Rows:
         of_free = of_free + safe_log(self.left)
         return np.where(self.held, safe_log(self.frozen), np.where(self.free, of_free, -np.inf))
 
-    def mean(self, concentration: Array) -> Array:
-        """Return E[p] under a posterior."""
-        return self.filled(concentration)
-
     def log_prior(self, p: Array) -> float:
         """Return the log density of the shares of the free entries."""
         if self.prior is None:
