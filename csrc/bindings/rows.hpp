@@ -63,7 +63,8 @@ inline void view_sparse(const SparseArrays& arrays, detail::IndexedRows& rows) {
     const bool is_float = values->dtype().equal(py::dtype::of<float>());
     require(is_float || values->dtype().equal(py::dtype::of<double>()),
             "values must be native float32 or float64");
-    require(values->ndim() == 1 && values->strides(0) == values->itemsize() &&
+    // The flag, because an array of nothing may have any stride.
+    require(values->ndim() == 1 && (values->flags() & py::array::c_style) != 0 &&
                 values->size() == indices.size(),
             "values must be contiguous, one for each index");
     rows.storage = is_float ? detail::Storage::csr_float : detail::Storage::csr_double;

@@ -10,29 +10,27 @@
 
 namespace vemfast::detail {
 
-Simplex::Simplex(std::size_t size, std::vector<double> prior, std::vector<unsigned char> support,
-                 std::vector<double> frozen)
-    : size_(size),
-      prior_(std::move(prior)),
-      frozen_(std::move(frozen)),
-      support_(std::move(support)) {
+Simplex::Simplex(std::size_t size, std::vector<double> prior,
+                 const std::vector<unsigned char>& support, std::vector<double> frozen)
+    : size_(size), prior_(std::move(prior)), frozen_(std::move(frozen)) {
     if (frozen_.empty())
         frozen_.assign(size_, std::numeric_limits<double>::quiet_NaN());
-    if (support_.empty())
-        support_.assign(size_, 1);
     for (std::size_t k = 0; k < size_; ++k) {
         if (!std::isnan(frozen_[k])) {
             require(frozen_[k] >= 0 && frozen_[k] <= 1, "a frozen probability is ", frozen_[k]);
             left_ -= frozen_[k];
-        } else if (support_[k] != 0) {
+        } else if (support.empty() || support[k] != 0) {
             free_.push_back(k);
         }
     }
-    // What rounding leaves of a row that is frozen as a whole.
+    // .1 + .2 + .3 + .4 exceeds 1 by rounding, which takes nothing from the free entries.
+    constexpr double kRounding = 1e-6;
     if (free_.empty())
-        require(std::abs(left_) < 1e-6, "a row without free entries sums to ", 1.0 - left_);
+        require(std::abs(left_) < kRounding, "a row without free entries sums to ", 1.0 - left_);
     else
-        require(left_ >= 0, "the frozen entries of a row sum to ", 1.0 - left_, ", more than 1");
+        require(left_ > -kRounding, "the frozen entries of a row sum to ", 1.0 - left_,
+                ", more than 1");
+    left_ = std::max(left_, 0.0);
 }
 
 void Simplex::fill_fixed(double* out) const {

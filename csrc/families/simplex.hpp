@@ -18,7 +18,7 @@ class VEMFAST_API Simplex {
   public:
     // One row of K entries. `prior`: concentrations, empty for a flat one. `support`: 0 is a
     // structural zero; empty: there is none. `frozen`: values, NaN where free; empty: all are.
-    Simplex(std::size_t size, std::vector<double> prior, std::vector<unsigned char> support,
+    Simplex(std::size_t size, std::vector<double> prior, const std::vector<unsigned char>& support,
             std::vector<double> frozen);
 
     std::size_t size() const { return size_; }
@@ -44,7 +44,6 @@ class VEMFAST_API Simplex {
     std::size_t size_;
     std::vector<double> prior_;
     std::vector<double> frozen_;
-    std::vector<unsigned char> support_;
     std::vector<std::size_t> free_;
     double left_ = 1.0;  // 1 - f
 };

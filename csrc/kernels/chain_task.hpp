@@ -90,7 +90,6 @@ struct ChainSweeps {
 
 // Sizes of the workspace of one thread.
 struct ChainSizes {
-    std::size_t n_states = 0;
     std::size_t most_steps = 0;  // of one part
     std::size_t tile_steps = 0;
 };

@@ -3,9 +3,9 @@
 // States run along the vector lanes: a step's vector of ld numbers is V registers (V > 0), or a row
 // in memory that is taken in strips (V = 0, many states).
 //
-// Forward: a_t = (a_{t-1} A) o b_t r_t. With S_t the sum of a_t, log p(x_1..t) = log S_t - sum log
-// r
-// + shifts, and r_t is a power of two near S_{t-2}^(-1/2): exact, without division or logarithm,
+// Forward: a_t = (a_{t-1} A) o b_t r_t. With S_t the sum of a_t,
+// log p(x_1..t) = log S_t - sum log r + shifts,
+// and r_t is a power of two near S_{t-2}^(-1/2): exact, without division or logarithm,
 // and not in the chain of operations that wait for each other. (log2 S_t = log2 S_{t-1} - half of
 // log2 S_{t-2} + log2 of the step's own factor: a damped recursion, about twice that of the
 // factor.) Backward: the vectors h_t with a_t . h_t = 1, so that a_t o h_t is the posterior;
@@ -206,7 +206,7 @@ static void backward_run(const ChainTables& chain, const double* a, double* b, c
     const Vec<double> w = splat<double>(weight);
     for (std::size_t t = n; t-- > 0;) {
         const Vec<double> factor = splat<double>(r[t]);
-        // u without the weight overwrites h strip by strip; then h = A u.
+        // u without the weight goes to the ld numbers behind h; then h = A u.
         for_chain_strips<V>(ld, [&]<int S>(std::size_t at) {
 #pragma GCC unroll 8
             for (int v = 0; v < S; ++v) {

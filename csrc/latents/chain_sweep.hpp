@@ -12,9 +12,6 @@ namespace {
 // A smaller q is zero, so that the product of two is no denormal number.
 constexpr double kLeastOfStep = 1e-140;
 
-// log 0 where it is multiplied by shares: zero times it is zero.
-constexpr double kLogOfZero = -1e300;
-
 // row = exp(row) normalised; false if no state can have the step.
 inline bool normalise_logs(double* row, std::size_t ld) {
     constexpr std::size_t W = kLanes<double>;

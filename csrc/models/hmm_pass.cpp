@@ -66,7 +66,8 @@ std::size_t longest(const std::vector<ChainLeaf>& leaves) {
     return most;
 }
 
-// Likelihoods of long sequences up to this size are kept instead of made three times.
+// Likelihoods of long sequences up to this size are kept instead of made three times; and rows of
+// best paths beyond it are made chunk by chunk.
 constexpr std::size_t kKeptBytes = std::size_t{48} << 20;
 
 // The passes over one family and precision.
@@ -82,8 +83,7 @@ class Runner {
           plan_(table.n_states(), sequences),
           of_(table, rows, sequences, pass, plan_.shape.tile),
           entry_(StepsOf::entry()),
-          sizes_{table.n_states(), whole ? longest(plan_.sequences) : longest(plan_.leaves),
-                 plan_.shape.tile},
+          sizes_{whole ? longest(plan_.sequences) : longest(plan_.leaves), plan_.shape.tile},
           ld_(table.chain().ld),
           log_normaliser_(sequences.n, 0.0),
           failed_(sequences.n, 0),

@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "exec/parallel.hpp"
-#include "isa/dispatch.hpp"
 #include "vemfast/poll.hpp"
 #include "vemfast/random.hpp"
 

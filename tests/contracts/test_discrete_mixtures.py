@@ -328,3 +328,20 @@ def test_draws_have_the_mean_of_their_posterior(make):
             draws.std(axis=0) / np.sqrt(n)
         )
         assert np.abs(z).max() < 4.5
+
+
+def test_only_terms_of_counts_cancel():
+    step = Step("exact", "point", 0, 0, 1)
+    for family in discrete.FAMILIES:
+        model = DiscreteMixture(config_of(family, "dense", "flat", 1))
+        block = discrete.block_of(family, ROWS[family], WEIGHTS)
+        point = model.update(None, model.e_step(model._any_table(), block, step), step)
+        stats = model.e_step(model.prepare(point), block, step)
+        size = model.size_of_terms(point, stats)
+        if family == "poisson":
+            rates = point["rates"][:, 0]
+            terms = ROWS[family] * np.abs(np.log(rates)) + rates
+            assert size == pytest.approx(WEIGHTS @ terms.sum(axis=1), rel=1e-12)
+            assert size > 1.5 * abs(stats.local_bound)
+        else:
+            assert size == 0

@@ -197,6 +197,17 @@ def test_sparse_rows_are_not_made_dense(family):
     assert estimator.predict(sparse[:10]).shape == (10,)
 
 
+@pytest.mark.parametrize("missing", ["error", "marginalize"])
+@pytest.mark.parametrize("family", ["bernoulli", "poisson"])
+def test_sparse_rows_may_store_nothing(family, missing):
+    nothing = scipy.sparse.csr_array((3, 2))
+    assert shown(quiet_fit(mixture(family, n_components=1, missing=missing), nothing)).max() == 0
+    estimator = quiet_fit(mixture(family, missing=missing), ROWS[family][:, :2])
+    np.testing.assert_array_equal(
+        estimator.score_samples(nothing), estimator.score_samples(nothing.toarray())
+    )
+
+
 @families
 def test_sparse_and_dense_chunks_do_not_go_together(family):
     rows = ROWS[family]

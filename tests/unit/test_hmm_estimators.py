@@ -360,6 +360,14 @@ def test_structural_zeros_and_frozen_entries_stay(kind, inference):  # H8, H14
     assert estimator.transmat_[1, 1] == pytest.approx(0.4, rel=1e-12)
 
 
+@pytest.mark.parametrize("inference", ["em", "mean-field", "hard-em", "gibbs"])
+def test_frozen_entries_may_exceed_one_by_rounding(inference):
+    held = np.array([0.1, 0.2, 0.3, 0.4, np.nan])
+    assert 1 - 0.1 - 0.2 - 0.3 - 0.4 < 0
+    estimator = fitted(CategoricalHMM, inference, startprob_frozen=held, n_components=5)
+    np.testing.assert_allclose(estimator.startprob_, [0.1, 0.2, 0.3, 0.4, 0], rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [

@@ -63,6 +63,21 @@ def test_a_fall_within_rounding_is_a_gain_of_nothing(total_weight, rounding, obj
         feed(Monitor(total_weight, rounding=rounding), [objective, objective - 1.2 * fall])
 
 
+def test_terms_that_cancel_round_as_they_do():
+    asked = []
+
+    def size_of_terms(params, stats):
+        asked.append((params, stats))
+        return 1000.0
+
+    monitor = Monitor(1.0, rounding=2e-6, size_of_terms=size_of_terms)
+    assert not monitor.stop(-3.0, "first", "of first")
+    assert monitor.stop(-3.0019, "second", "of second")
+    assert asked == [("second", "of second")]
+    with pytest.raises(NumericalError, match=r"rounding explains 0.002"):
+        monitor.stop(-3.0041, "third", "of third")
+
+
 def test_a_larger_fall_is_an_error_and_leaves_the_best():
     monitor = Monitor(10.0)
     with pytest.raises(NumericalError, match=r"fell at iteration 2, from -3.0 to -3.5 nats"):

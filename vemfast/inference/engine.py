@@ -93,7 +93,9 @@ class Control:
             minibatch, learning_decay=self.learning_decay, learning_offset=self.learning_offset
         )
 
-    def monitor(self, blocks: Sequence[Any], step: Step, cancelled: Event | None = None) -> Monitor:
+    def monitor(
+        self, model: Model, blocks: Sequence[Any], step: Step, cancelled: Event | None = None
+    ) -> Monitor:
         """Return the judge of one run."""
         total_weight = sum(block.total_weight for block in blocks)
         watch: dict[str, Any] = {
@@ -112,6 +114,7 @@ class Control:
             tol=self.tol,
             max_iter=self.max_iter,
             rounding=rounding_of(getattr(blocks[0], "dtype", None)),
+            size_of_terms=model.size_of_terms,
             **watch,
         )
 
@@ -136,7 +139,7 @@ def run(
     if control.accelerate:
         check_vectors(model)
     blocks = forked(blocks)
-    monitor = control.monitor(blocks, step, cancelled)
+    monitor = control.monitor(model, blocks, step, cancelled)
     if monitors is not None:
         monitors.append(monitor)
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from vemfast.inference.engine import Control
 from vemfast.inference.monitor import FitResult, NoisyMonitor
-from vemfast.models.base import Step
+from vemfast.models.base import Model, Step
 
 __all__ = ["HeldOutControl", "HeldOutMonitor"]
 
@@ -81,7 +81,7 @@ class HeldOutControl(Control):
     wait: float = 0.0
 
     def monitor(
-        self, blocks: Sequence[Any], step: Step, cancelled: Event | None = None
+        self, model: Model, blocks: Sequence[Any], step: Step, cancelled: Event | None = None
     ) -> HeldOutMonitor:
         """Return the judge of one run."""
         assert self.score is not None

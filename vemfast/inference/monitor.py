@@ -76,8 +76,11 @@ class Monitor:
         Converged when the gain of an iteration, divided by `total_weight`, is below this. 0: never.
     max_iter : int, default=100
     rounding : float, default=1e-9
-        A fall up to this, relative to the larger of the objective and the total weight, is
-        rounding; a larger one is a NumericalError.
+        A fall up to this, relative to the largest of the objective, the total weight and the size
+        of the terms, is rounding; a larger one is a NumericalError.
+    size_of_terms : callable, default=None
+        Returns the size of the terms, given the parameters and statistics of an iteration; see
+        `Model.size_of_terms`. None: as if 0.
     callbacks : sequence of callable, default=()
         Called after each iteration, the start being iteration 0, with the keywords `iteration`,
         `objective` and `elapsed` (seconds). A true result stops the run.
@@ -96,6 +99,7 @@ class Monitor:
         tol: float = 1e-3,
         max_iter: int = 100,
         rounding: float = 1e-9,
+        size_of_terms: Callable[[Any, Any], float] | None = None,
         callbacks: Sequence[Callback] = (),
         verbose: int = 0,
         cancelled: Event | None = None,
@@ -103,6 +107,7 @@ class Monitor:
         self.total_weight = total_weight
         self.max_iter = max_iter
         self.rounding = rounding
+        self.size_of_terms = size_of_terms
         self.callbacks = tuple(callbacks)
         self.cancelled = cancelled
         # A gain is never below -inf, so tol=0 never converges, even on a gain that rounds below 0.
@@ -153,7 +158,7 @@ class Monitor:
         objective = float(objective)
         gain = objective - self.lower_bounds[-1] if self.lower_bounds else inf
         if not isfinite(objective) or gain < 0.0:
-            self._check(objective, gain)
+            self._check(objective, gain, params, stats)
         self._record(objective, params, stats)
         self.stop_reason = self._verdict(gain)
         if self._watched:
@@ -195,12 +200,13 @@ class Monitor:
         self.lower_bounds.append(objective)
         self._reached = (len(self.lower_bounds), params, stats)
 
-    def _check(self, objective: float, gain: float) -> None:
+    def _check(self, objective: float, gain: float, params: Any, stats: Any) -> None:
         """Raise unless a fall is explained by rounding."""
         iteration = len(self.lower_bounds)
         if not isfinite(objective):
             raise NumericalError(f"the objective is {objective} at iteration {iteration}")
-        allowed = self.rounding * max(abs(objective), self.total_weight)
+        size = 0.0 if self.size_of_terms is None else self.size_of_terms(params, stats)
+        allowed = self.rounding * max(abs(objective), self.total_weight, size)
         if -gain > allowed:
             hint = "; float64 rows would round less" if self.rounding > 1e-8 else ""
             raise NumericalError(
@@ -235,9 +241,9 @@ class NoisyMonitor(Monitor):
 
     takes_proposals = False
 
-    def _check(self, objective: float, gain: float) -> None:
+    def _check(self, objective: float, gain: float, params: Any, stats: Any) -> None:
         if not isfinite(objective):
-            super()._check(objective, gain)
+            super()._check(objective, gain, params, stats)
 
     def _verdict(self, gain: float) -> str | None:
         return "max_iter" if len(self.lower_bounds) > self.max_iter else None

@@ -24,7 +24,7 @@ from vemfast.models.poisson_predictive import PoissonPredictive
 from vemfast.stats import Params, Stats
 from vemfast.streams import StreamBlock
 
-__all__ = ["DiscreteMixture", "log_base_measure", "native", "native_rows"]
+__all__ = ["DiscreteMixture", "log_base_measure", "native", "native_rows", "size_of_terms"]
 
 Array = NDArray[np.float64]
 
@@ -90,6 +90,10 @@ class DiscreteMixture(NativeMixture[_core.IndexedTable]):
         if start.table is not None and not start.table.all():
             self._refuse_impossible(first, blocks, step)
         return self.adopt(first, blocks, step)
+
+    def size_of_terms(self, params: Params, stats: Stats) -> float:
+        """Return the sum of the absolute terms of the scores, nats; 0 where none cancel."""
+        return size_of_terms(self.config, params, stats)
 
     def to_vector(self, params: Params) -> Array:
         """Return a point as a vector without constraints."""
@@ -234,6 +238,19 @@ def log_base_measure(
     if block.base is None:
         block.base = _core.indexed_log_base_measure(native_rows(block), block.n_features, n_jobs)
     return block.base
+
+
+def size_of_terms(config: DiscreteConfig, params: Params, stats: Stats) -> float:
+    """Return the sum of |x log rate| and rates that make up the scores of counts, nats.
+
+    The log factorials of the rows take most of it out again. The scores of the other families are
+    sums of terms of one sign.
+    """
+    if config.family != "poisson":
+        return 0.0
+    rates = params["rates"] if params.kind == "point" else params["shape"] / params["rate"]
+    logs = np.log(np.maximum(rates, np.finfo(float).tiny))
+    return float((stats["sums"] * np.abs(logs)).sum() + (rates @ stats["counts"]).sum())
 
 
 def native_rows(block: IndexedBlock) -> Any:

@@ -124,6 +124,13 @@ class HiddenMarkov(NativeModel[_core.HmmTable]):
         stats = [self.e_step(table, block, exact) for block in blocks]
         return self.update(params, sum(stats[1:], stats[0]), step)
 
+    def size_of_terms(self, params: Params, stats: Stats) -> float:
+        """Return the sum of the absolute terms of the emissions' scores, nats."""
+        emission = self.config.emission
+        if not isinstance(emission, DiscreteConfig):
+            return 0.0
+        return discrete_mixture.size_of_terms(emission, params, stats)
+
     def diagnose(self, params: Params, stats: Stats) -> list[str]:
         """Return warnings of states that no step is in."""
         if params.kind != "point":

@@ -96,7 +96,7 @@ class Rows:
             return 0.0
         total = 0.0
         for free, alpha, row, left in zip(self.free, self.prior, p, self.left, strict=True):
-            if free.sum() > 1:
+            if free.sum() > 1 and left > 0:
                 a = alpha[free]
                 total += float(gammaln(a.sum()) - gammaln(a).sum())
                 total += float(xlogy(a - 1.0, row[free] / left).sum())
