@@ -118,8 +118,8 @@ def test_the_bound_never_falls(make, family, stored, prior, rung, schedule):
 
 @pytest.mark.nightly
 @deterministic
-def test_the_bound_never_falls_from_any_start(make, family, stored, prior, rung):
-    for seed in range(100):
+def test_the_bound_never_falls_from_any_start(make, seeds, family, stored, prior, rung):
+    for seed in seeds:
         for n_components, schedule in ((2, "batch"), (5, "memoized"), (8, "batch")):
             model = make(family, stored, prior, n_components)
             block = block_of(family, stored)

@@ -131,8 +131,8 @@ def test_the_bound_never_falls_in_any_family(make, family, chain, prior, rung, w
 
 @pytest.mark.nightly
 @deterministic
-def test_the_bound_never_falls_from_any_start(make, family, chain, prior, rung, whole):
-    for seed in range(100):
+def test_the_bound_never_falls_from_any_start(make, seeds, family, chain, prior, rung, whole):
+    for seed in seeds:
         for n_components, schedule in ((2, "batch"), (5, "memoized")):
             model = make(family, chain, prior, whole, n_components)
             never_falls(model, family, rung, whole, schedule, random_state=seed)

@@ -84,8 +84,8 @@ def test_the_bound_never_falls(make, rung, learned, schedule, init):
 
 @pytest.mark.nightly
 @pytest.mark.parametrize(("rung", "learned"), DETERMINISTIC_CASES)
-def test_the_bound_never_falls_from_any_start(make, rung, learned):
-    for seed in range(100):
+def test_the_bound_never_falls_from_any_start(make, seeds, rung, learned):
+    for seed in seeds:
         for init, schedule in (("random", "batch"), ("spread", "memoized")):
             model = make(
                 rung, learned, Start(init), max_inner=1 + seed % 5, n_components=2 + seed % 4

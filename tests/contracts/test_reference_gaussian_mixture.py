@@ -95,8 +95,8 @@ def test_the_bound_never_falls(make, covariance, prior, rung, schedule):
 
 @pytest.mark.nightly
 @pytest.mark.parametrize(("covariance", "prior", "rung"), DETERMINISTIC)
-def test_the_bound_never_falls_from_any_start(make, covariance, prior, rung):
-    for seed in range(100):
+def test_the_bound_never_falls_from_any_start(make, seeds, covariance, prior, rung):
+    for seed in seeds:
         for n_components, schedule in ((2, "batch"), (5, "memoized"), (8, "batch")):
             model = make(covariance, prior, n_components)
             testing.check_monotone(model, BLOCK, rung, schedule, random_state=seed)
