@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "io/files.hpp"
+#include "io/refuse.hpp"
 #include "io/sha256.hpp"
-#include "vemfast/model_file.hpp"
 
 namespace vemfast::io {
 
@@ -43,19 +43,16 @@ constexpr std::array<Type, 13> kTypes{{{"U64", "uint64", 8},
                                        {"U8", "uint8", 1},
                                        {"BOOL", "bool", 1}}};
 
-[[noreturn]] void refuse(const std::string& what) {
-    throw ModelFileError(what);
-}
-
-[[noreturn]] void damaged(const std::string& what) {
-    refuse("not a safetensors file, or damaged: " + what);
+template <class... Parts>
+[[noreturn]] void damaged(const Parts&... parts) {
+    refuse("not a safetensors file, or damaged: ", parts...);
 }
 
 const Type& type_of(std::string_view name) {
     const auto* const found = std::find_if(kTypes.begin(), kTypes.end(),
                                            [&](const Type& type) { return type.name == name; });
     if (found == kTypes.end())
-        refuse("a tensor that is not an array of numbers: " + std::string(name));
+        refuse("a tensor that is not an array of numbers: ", name);
     return *found;
 }
 
@@ -81,7 +78,7 @@ std::optional<std::uint64_t> whole(const Json& value) {
 std::uint64_t whole_or_refuse(const Json& value, const std::string& name) {
     const auto number = whole(value);
     if (!number || *number > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
-        damaged("tensor " + name + " has a size or an offset that is no whole number");
+        damaged("tensor ", name, " has a size or an offset that is no whole number");
     return *number;
 }
 
@@ -101,7 +98,7 @@ Entry entry_of(const std::string& name, const Json& value) {
     if (!complete || value.members.size() != 3 || !type->is(Json::Type::string) ||
         !shape->is(Json::Type::array) || !offsets->is(Json::Type::array) ||
         offsets->items.size() != 2)
-        damaged("tensor " + name + " has no dtype, shape and data_offsets");
+        damaged("tensor ", name, " has no dtype, shape and data_offsets");
     Entry entry;
     entry.name = name;
     entry.tensor.type = type->text;
@@ -112,13 +109,13 @@ Entry entry_of(const std::string& name, const Json& value) {
         entry.tensor.shape.push_back(static_cast<std::int64_t>(n));
         empty = empty || n == 0;
         if (n != 0 && bytes > std::numeric_limits<std::uint64_t>::max() / n)
-            damaged("tensor " + name + " is too large");
+            damaged("tensor ", name, " is too large");
         bytes *= n == 0 ? 1 : n;
     }
     entry.begin = whole_or_refuse(offsets->items[0], name);
     entry.end = whole_or_refuse(offsets->items[1], name);
     if (entry.end < entry.begin || entry.end - entry.begin != (empty ? 0 : bytes))
-        damaged("tensor " + name + " has data_offsets that do not agree with its shape");
+        damaged("tensor ", name, " has data_offsets that do not agree with its shape");
     return entry;
 }
 
@@ -131,7 +128,7 @@ Tensors tensors_of(std::vector<Entry> entries, std::string_view data) {
     Tensors out;
     for (Entry& entry : entries) {
         if (entry.begin != at || entry.end > data.size())
-            damaged("tensor " + entry.name +
+            damaged("tensor ", entry.name,
                     " overlaps another, leaves a gap or ends behind the file");
         at = entry.end;
         entry.tensor.bytes = data.substr(entry.begin, entry.end - entry.begin);
@@ -156,7 +153,7 @@ Json header_of(std::string_view content) {
     try {
         return parse_json(text);
     } catch (const JsonError& error) {
-        damaged(std::string("the header is not JSON: ") + error.what());
+        damaged("the header is not JSON: ", error.what());
     }
 }
 
@@ -191,7 +188,7 @@ std::string digest(std::string_view text, const Tensors& tensors) {
 bool check_version(const Json& document) {
     const Json* format = document.find("format");
     if (format == nullptr || format->text != kFormat || !format->is(Json::Type::string))
-        refuse("format: not '" + std::string(kFormat) + "'");
+        refuse("format: not '", kFormat, "'");
     const Json* version = document.find("version");
     const std::string text =
         version != nullptr && version->is(Json::Type::string) ? version->text : "";
@@ -203,12 +200,12 @@ bool check_version(const Json& document) {
                            *first_part.ptr == '.' && first_part.ptr != text.data();
     if (!has_point || text.size() > 13 || text.front() == '-' || first_part.ptr[1] == '-' ||
         std::from_chars(first_part.ptr + 1, last, minor).ptr != last || first_part.ptr + 1 == last)
-        refuse("version: '" + text + "' is not a version such as '1.0'");
+        refuse("version: '", text, "' is not a version such as '1.0'");
     if (major > kMajor)
-        refuse("version: the file has format " + text + ", this vemfast reads up to " +
-               std::to_string(kMajor) + ".x; use a newer vemfast");
+        refuse("version: the file has format ", text, ", this vemfast reads up to ", kMajor,
+               ".x; use a newer vemfast");
     if (major < 1)
-        refuse("version: there is no format " + text);
+        refuse("version: there is no format ", text);
     return std::pair(major, minor) > std::pair(kMajor, kMinor);
 }
 
@@ -229,7 +226,7 @@ Json document_of(std::string_view text) {
     try {
         document = parse_json(text);
     } catch (const JsonError& error) {
-        refuse(std::string("metadata: not a JSON document (") + error.what() + ")");
+        refuse("metadata: not a JSON document (", error.what(), ")");
     }
     if (!document.is(Json::Type::object))
         refuse("metadata: not a JSON object");
@@ -240,7 +237,7 @@ void check_parts(const Json& document) {
     const auto check = [&](const char* name, Json::Type type, const char* what) {
         const Json* part = document.find(name);
         if (part == nullptr || !part->is(type))
-            refuse(std::string(name) + ": missing, or not " + what);
+            refuse(name, ": missing, or not ", what);
     };
     check("estimator", Json::Type::string, "a string");
     check("parameters", Json::Type::object, "an object");
@@ -298,7 +295,7 @@ Container parse_container(std::string_view content) {
     const std::uint64_t length = little_endian(content);
     out.tensors = tensors_of(std::move(entries), content.substr(8 + length));
     if (text == nullptr)
-        refuse("format: a safetensors file, but not a " + std::string(kFormat));
+        refuse("format: a safetensors file, but not a ", kFormat);
     out.document = document_of(text->text);
     out.is_newer = check_version(out.document);
     check_digest(text->text, out.tensors);
@@ -364,7 +361,7 @@ Container read_container(const std::string& path) {
     try {
         return parse_container(read_file(path));
     } catch (const ModelFileError& error) {
-        throw ModelFileError(path + ": " + error.what());
+        refuse(path, ": ", error.what());
     }
 }
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <initializer_list>
 
-#include "vemfast/model_file.hpp"
+#include "io/refuse.hpp"
 
 namespace vemfast::io {
 
@@ -191,7 +191,7 @@ void codes_agree(const Container& file, const std::string& shown, bool numbered)
     for (std::size_t d = 0; d < sizes.size(); ++d) {
         const std::string name = numbered ? shown + "." + std::to_string(d) : shown;
         if (static_cast<double>(file.tensors.at(name).shape[1]) != sizes[d])
-            throw ModelFileError(name + ": another number of codes than n_categories_ says");
+            refuse(name, ": another number of codes than n_categories_ says");
     }
 }
 
@@ -312,13 +312,12 @@ std::vector<std::size_t> hidden_widths(const Parameters& given) {
     std::vector<std::size_t> out;
     const auto add = [&](double width) {
         if (!(width >= 1) || width > 1e9 || width != std::floor(width))
-            throw ModelFileError(
-                "parameters: hidden_layer_sizes must be whole numbers, one a layer");
+            refuse("parameters: hidden_layer_sizes must be whole numbers, one a layer");
         out.push_back(static_cast<std::size_t>(width));
     };
     if (const Tensor* sizes = given.array("hidden_layer_sizes")) {
         if (sizes->shape.size() > 1)
-            throw ModelFileError("parameters: hidden_layer_sizes has two dimensions");
+            refuse("parameters: hidden_layer_sizes has two dimensions");
         for (const double width : sizes->values())
             add(width);
     } else {

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include "io/refuse.hpp"
 #include "math/dense.hpp"
-#include "vemfast/model_file.hpp"
 
 namespace vemfast::io {
 
@@ -17,7 +17,7 @@ constexpr double kMostCodes = 2147483648.0;
 template <class Bad>
 void refuse_if(const std::string& name, const Values& values, const char* what, Bad&& bad) {
     if (std::any_of(values.numbers.begin(), values.numbers.end(), bad))
-        throw ModelFileError(name + ": " + what);
+        refuse(name, ": ", what);
 }
 
 // Calls what(matrix, order) for each matrix along the last two axes.
@@ -67,7 +67,7 @@ void stochastic(const std::string& name, const Values& values) {
         for (std::size_t i = 0; i < values.last; ++i)
             sum += values.numbers[at + i];
         if (std::abs(sum - 1.0) > kRounding)
-            throw ModelFileError(name + ": sums to " + std::to_string(sum) + ", not 1");
+            refuse(name, ": sums to ", sum, ", not 1");
     }
 }
 
@@ -79,7 +79,7 @@ void symmetric(const std::string& name, const Values& values) {
                 const double unit = std::sqrt(matrix[i * n + i]) * std::sqrt(matrix[j * n + j]);
                 const double skew = std::abs(matrix[i * n + j] - matrix[j * n + i]) / unit;
                 if (!(skew <= kRounding))  // also for what is not finite
-                    throw ModelFileError(name + ": not symmetric");
+                    refuse(name, ": not symmetric");
             }
         }
     });
@@ -90,7 +90,7 @@ void positive_definite(const std::string& name, const Values& values) {
     for_each_matrix(values, [&](const double* matrix, std::size_t n) {
         std::vector<double> trial(matrix, matrix + n * n);
         if (!detail::cholesky(trial.data(), n))
-            throw ModelFileError(name + ": not positive definite");
+            refuse(name, ": not positive definite");
     });
 }
 
@@ -101,7 +101,7 @@ void upper_factor(const std::string& name, const Values& values) {
         for (std::size_t i = 0; i < n; ++i) {
             for (std::size_t j = 0; j < i; ++j) {
                 if (matrix[i * n + j] != 0)
-                    throw ModelFileError(name + ": not upper triangular");
+                    refuse(name, ": not upper triangular");
             }
         }
     });
@@ -116,8 +116,10 @@ void numbers_of_codes(const std::string& name, const Values& values) {
 Rule above(double least) {
     return [least](const std::string& name, const Values& values) {
         finite(name, values);
-        const std::string what = "not above " + std::to_string(least);
-        refuse_if(name, values, what.c_str(), [least](double x) { return !(x > least); });
+        for (const double x : values.numbers) {
+            if (!(x > least))
+                refuse(name, ": not above ", least);
+        }
     };
 }
 
