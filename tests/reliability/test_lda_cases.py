@@ -105,7 +105,7 @@ def test_L3_a_bad_count_is_named_with_document_and_word(value, said, form):
 def test_L4_a_fraction_is_named_with_document_and_word(rung):
     bad = COUNTS.astype(float)
     bad[7, 5] = 1.5
-    with pytest.raises(ValueError, match="document 7, word 5 has a count of 1.5"):
+    with pytest.raises(ValueError, match=r"document 7, word 5 has a count of 1\.5"):
         make(rung).fit(bad)
     assert np.isfinite(make("mean-field").fit(bad).lower_bound_)
 
@@ -114,7 +114,7 @@ def test_L4_a_fraction_is_named_with_document_and_word(rung):
 def test_L7_L12_words_that_the_fit_does_not_know(use):
     lda = make().partial_fit(COUNTS)
     before = lda.components_
-    with pytest.raises(ValueError, match="X has 14 features, but .* is expecting 13"):
+    with pytest.raises(ValueError, match=r"X has 14 features, but .* is expecting 13"):
         getattr(lda, use)(np.pad(COUNTS, ((0, 0), (0, 1))))
     with pytest.raises(ValueError, match="document 1: word number 13 is not in"):
         getattr(lda, use)([[(0, 1)], [(13, 2)]])
@@ -324,7 +324,7 @@ def test_L13_the_log_of_the_fit_and_the_methods_have_the_same_number():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("schedule", ["batch", "memoized"])
 def test_the_bound_does_not_fall_in_sixty_passes(schedule, dtype):
-    # scikit-learn: falls in 10 of 59 passes: γ is drawn anew in each, and the inner loop ends early.
+    # scikit-learn: falls in 10 of 59 passes; γ is drawn anew in each, and the inner loop is loose.
     lda = make("mean-field", schedule, k=10, max_iter=60, dtype=dtype).fit(drawn(250))
     bounds = np.array(lda.lower_bounds_)
     assert len(bounds) == 61

@@ -1,0 +1,163 @@
+"""Kernels of latent Dirichlet allocation beside the processor's limits.
+
+exp(ψ): million elements a second of one thread, arrays in the second-level cache, beside SciPy's.
+
+Inner loop: γ <- α + e Σ_w (c_w / norm_w) B_w for documents of 100 distinct words, K = 100, float32,
+topics so alike that all stay in the iteration; an iteration is the difference of 60 and of 10, over
+50, with 4 K operations a word, its exp(ψ) counted as nothing. Beside it sgemm with the AVX2 kernels
+(where the processor has wider ones, ours, too, uses AVX2 by default), which stands for the peak of
+the multiply-adds; and what reading the rows from the second-level cache allows, once an iteration,
+an operation a byte: the rate at which NumPy's inner product reads.
+
+Scaling: a batch pass over L1 (a fit of 21 less one of 1, over 20, the same start) with one thread
+and with two, beside that of sgemm, 2,048 x 2,048, in the same rounds.
+
+Parts (`--only`): special, inner, scaling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from benchmarks.compare.lda import Vemfast
+from benchmarks.machine import SIZE, avx2_gemm_rates, gemm_rates, widest_vectors
+from benchmarks.micro.special_functions import compare
+from benchmarks.suite.corpora import COMPONENTS, load
+from benchmarks.timing import ratio, rounds
+from benchmarks.topics import Record, Settings, record
+
+TITLE = "Latent Dirichlet allocation: kernels"
+
+# Million elements a second that plain loops reached with AVX2, and a processor like the authors'.
+ASKED = {"float64": 212, "float32": 730}
+DOCUMENTS, WORDS, DISTINCT = 400, 5000, 100
+
+
+def measure(settings: Settings) -> Iterator[Record]:
+    """Yield the records of the parts."""
+    parts = {"special": special, "inner": inner, "scaling": scaling}
+    for part in settings.pick(parts):
+        yield parts[part](settings)
+
+
+def special(settings: Settings) -> Record:
+    """Measure exp(ψ) and exp of one thread."""
+    samples, facts = {}, {}
+    for name in ("exp(digamma)", "exp"):
+        for dtype in ("float64", "float32"):
+            ours, theirs = compare(name, dtype, 20_000, 3 * settings.repeats, 0.02)
+            samples[f"{name}, {dtype}"], samples[f"{name}, {dtype}, SciPy or NumPy"] = ours, theirs
+            rate = 20_000 / ours.median / 1e6
+            asked = f" (asked {ASKED[dtype]})" if name != "exp" else ""
+            facts[f"{name}, {dtype}"] = f"{rate:.0f} million a second{asked}"
+    return record("20,000 numbers", samples, **facts)
+
+
+def inner(settings: Settings) -> Record:
+    """Measure an iteration of the inner loop, by threads."""
+    from vemfast.documents import DocumentBlock
+    from vemfast.models.lda import LatentDirichletAllocation
+    from vemfast.models.lda_config import LdaConfig
+
+    rng = np.random.default_rng(settings.seed)
+    topics = rng.gamma(100.0, 0.01, (WORDS, COMPONENTS))
+    topics /= topics.sum(axis=0)
+    n = max(4, round(DOCUMENTS * settings.scale))
+    words = np.concatenate([np.sort(rng.choice(WORDS, DISTINCT, replace=False)) for _ in range(n)])
+    indptr = DISTINCT * np.arange(n + 1)
+    block = DocumentBlock(indptr, words, np.ones(words.size), n_words=WORDS, dtype=np.float32)
+
+    def iteration(threads: int) -> Callable[[], float]:
+        models = [
+            LatentDirichletAllocation(
+                LdaConfig(COMPONENTS, WORDS, 0.5, max_inner=steps, inner_tol=0.0, dtype="float32")
+            )
+            for steps in (60, 10)
+        ]
+        params = models[0].config.params("point", topics)
+
+        def seconds() -> float:
+            times = []
+            for model in models:
+                began = perf_counter()
+                model.infer(params, block, threads)
+                times.append(perf_counter() - began)
+            return (times[0] - times[1]) / 50
+
+        return seconds
+
+    measures = {f"{t} threads": iteration(t) for t in sorted({1, settings.threads})}
+    rounds(measures, 1)
+    samples = rounds(measures, 3 * settings.repeats)
+    operations = 4 * COMPONENTS * words.size
+    peak, read = _sgemm(1), _read_rate()
+    facts: dict[str, str | float] = {
+        "sgemm, AVX2, one thread": f"{peak:.0f} GFLOP/s",
+        "second-level cache, one thread": f"{read:.0f} GB/s, as many GFLOP/s",
+    }
+    for name, sample in samples.items():
+        rate = operations / sample.median / 1e9
+        share = rate / peak / int(name.split()[0])
+        facts[f"inner loop, {name}"] = f"{rate:.1f} GFLOP/s, {share:.0%} of sgemm on each"
+    return record(f"inner loop, {n} documents: an iteration", samples, **facts)
+
+
+def _sgemm(threads: int) -> float:
+    """Return the rate of sgemm with AVX2, GFLOP/s."""
+    narrow = avx2_gemm_rates("float32", threads) if widest_vectors() == "avx512f" else []
+    return median(narrow or gemm_rates("float32", threads))
+
+
+def _read_rate(size: int = 1 << 16, repeats: int = 200) -> float:
+    """Return the rate at which the inner product of two arrays of 256 KB reads them, GB/s."""
+    a, b = np.ones(size, dtype=np.float32), np.ones(size, dtype=np.float32)
+    seconds = []
+    for _ in range(repeats):
+        began = perf_counter()
+        for _ in range(20):
+            np.dot(a, b)
+        seconds.append((perf_counter() - began) / 20)
+    return 2 * a.nbytes / median(seconds) / 1e9
+
+
+def scaling(settings: Settings) -> Record:
+    """Measure a batch pass and sgemm with one thread and with more."""
+    problem, many = load("L1", settings.scale), settings.threads
+
+    def a_pass(threads: int) -> Callable[[], float]:
+        fit: Any = Vemfast(problem.train, threads, init="random")
+
+        def seconds() -> float:
+            times = []
+            for passes in (21, 1):
+                began = perf_counter()
+                fit.go(passes)
+                times.append(perf_counter() - began)
+            return (times[0] - times[1]) / 20
+
+        return seconds
+
+    def product(threads: int) -> Callable[[], float]:
+        return lambda: 2e-9 * SIZE**3 / gemm_rates("float32", threads, 1)[0]
+
+    measures = {}
+    for threads in (1, many):
+        measures[f"a pass, {threads} threads"] = a_pass(threads)
+        measures[f"sgemm, {threads} threads"] = product(threads)
+    rounds(measures, 1)
+    samples = rounds(measures, settings.repeats)
+    ours, theirs = (
+        ratio(samples[f"{what}, 1 threads"], samples[f"{what}, {many} threads"]).median
+        for what in ("a pass", "sgemm")
+    )
+    facts = {
+        "a pass": f"{ours:.2f} times as fast with {many} threads",
+        "sgemm": f"{theirs:.2f} times",
+        "share": f"{ours / theirs:.0%} of sgemm's (asked 95 %)",
+    }
+    return record(f"L1, one thread to {many}", samples, **facts)
