@@ -1,0 +1,123 @@
+"""Pictures of the results: cost against sizes, threads, held-out score against seconds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from math import ceil
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+__all__ = ["draw"]
+
+Record = dict[str, Any]
+
+
+def draw(results: dict[str, list[Record]], folder: Path) -> list[str]:
+    """Draw what there are results for; return a line of text a picture."""
+    try:
+        from matplotlib.figure import Figure  # noqa: F401
+    except ImportError:
+        return ['no plots: they need matplotlib: pip install "vemfast[plot]"']
+    said = []
+    for name, (topic, panels, paint) in PICTURES.items():
+        chosen = panels(results.get(topic, []))
+        if chosen:
+            _save(chosen, paint, folder / f"{name}.png")
+            said.append(f"drawn: {name}.png")
+        else:
+            said.append(f"not drawn: {name}.png (no results of {topic})")
+    return said
+
+
+def _save(records: Sequence[Record], paint: Callable[[Any, Record], None], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    columns = min(4, len(records))
+    rows = ceil(len(records) / columns)
+    figure = Figure(figsize=(3.7 * columns, 3.1 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax, record in zip(axes, records, strict=False):
+        paint(ax, record)
+    for ax in axes[len(records) :]:
+        ax.set_axis_off()
+    figure.savefig(path, dpi=90)
+
+
+def _topic(records: list[Record]) -> list[Record]:
+    return records[1:]
+
+
+def _title(ax: Any, text: str) -> None:
+    ax.set_title(text.replace(": ", ":\n", 1), fontsize=8)
+    ax.tick_params(labelsize=7)
+
+
+def scaling(ax: Any, record: Record) -> None:
+    """Seconds against one size, and a line of the theoretical slope through the last point."""
+    sizes = [int(name.split(" = ")[1].replace(",", "")) for name in record["seconds"]]
+    seconds = [median(values) for values in record["seconds"].values()]
+    theory, fitted = record["facts"]["theory"], record["facts"]["exponent"]
+    ax.loglog(sizes, seconds, marker="o", label=f"measured: {fitted:.2f}")
+    line = [seconds[-1] * (size / sizes[-1]) ** theory for size in sizes]
+    ax.loglog(sizes, line, linestyle=":", color="grey", label=f"theory: {theory:g}")
+    ax.set_xlabel(record["facts"]["axis"], fontsize=8)
+    ax.set_ylabel("seconds a step", fontsize=8)
+    ax.legend(fontsize=7)
+    _title(ax, record["case"])
+
+
+def ladder(ax: Any, record: Record) -> None:
+    """Held-out score against seconds, a point a rung."""
+    facts = record["facts"]
+    for rung, seconds in record["seconds"].items():
+        x, y = median(seconds), facts[f"{rung}: held-out"]
+        ax.plot([x], [y], marker="o")
+        ax.annotate(rung, (x, y), textcoords="offset points", xytext=(4, 4), fontsize=7)
+    ax.axhline(facts["long gibbs: held-out"], linestyle=":", color="grey")
+    ax.set_xscale("log")
+    ax.margins(0.25)
+    ax.set_xlabel("seconds", fontsize=8)
+    ax.set_ylabel("held-out nats (dotted: long gibbs)", fontsize=8)
+    _title(ax, record["case"])
+
+
+_POINT = re.compile(r"(-?[\d.]+) \(([\d.e+-]+) s, \d+\)")
+
+
+def curves(ax: Any, record: Record) -> None:
+    """Held-out score against seconds, a curve a fit."""
+    for name, told in record["facts"].items():
+        points = _POINT.findall(told) if isinstance(told, str) else []
+        if points:
+            scores, seconds = ([float(point[i]) for point in points] for i in (0, 1))
+            ax.plot(seconds, scores, marker=".", label=name)
+    ax.set_xscale("log")
+    ax.set_xlabel("seconds", fontsize=8)
+    ax.set_ylabel("held-out nats a token", fontsize=8)
+    ax.legend(fontsize=6)
+    _title(ax, record["case"])
+
+
+def threads(ax: Any, record: Record) -> None:
+    """Seconds with one thread and with all of them."""
+    seconds = {name: median(values) for name, values in record["seconds"].items()}
+    ax.bar(list(seconds), list(seconds.values()))
+    ax.set_xlabel("threads", fontsize=8)
+    ax.set_ylabel("seconds an iteration", fontsize=8)
+    _title(ax, f"{record['workload']}: {record['shape']}")
+
+
+PICTURES: dict[
+    str, tuple[str, Callable[[list[Record]], list[Record]], Callable[[Any, Record], None]]
+] = {
+    "scaling": ("scaling", _topic, scaling),
+    "ladder": ("ladder", _topic, ladder),
+    "lda_curves": ("lda_curves", _topic, curves),
+    "threads": (
+        "mixtures",
+        lambda records: [r for r in records if r["section"] == "threads"],
+        threads,
+    ),
+}
