@@ -70,7 +70,8 @@ def iteration_rows(records: Sequence[Record], peers: Sequence[str]) -> Iterator[
 def iterations(records: Sequence[Record], machine: Record) -> str:
     """Seconds an iteration, median [least, most], and the ratio to ours."""
     names = {name for r in records for name in r["seconds"]} - {"vemfast"}
-    peers = sorted(names, key=["sklearn", "jax_em", "numpy_twin", "python_lists"].index)
+    order = ["sklearn", "jax_em", "pomegranate", "numpy_twin", "python_lists"]
+    peers = sorted(names, key=order.index)
     columns = [cell for peer in peers for cell in (load(peer).NAME, "times ours")]
     head = ["", "N x D, K, covariance", "dtype", "vemfast", *columns]
     return table(head, list(iteration_rows(records, peers)))

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-PEERS = ("vemfast", "sklearn", "jax_em", "numpy_twin")
+PEERS = ("vemfast", "sklearn", "jax_em", "pomegranate", "numpy_twin")
 
 
 class Run(NamedTuple):
