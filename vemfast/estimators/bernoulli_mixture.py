@@ -74,6 +74,7 @@ class BernoulliMixture(DiscreteMixtureEstimator):
         as their responsibilities.
     weights_init : array-like of shape (n_components,), default=None
     probabilities_init : array-like of shape (n_components, n_features), default=None
+        Where there is a prior of them, zeros are raised to 1e-12: at zero its log may be -inf.
     resp_init : array-like of shape (n_samples, n_components), default=None
         First responsibilities, in the place of `init_params`: each row sums to 1. The first
         estimates are those that they give: where none of a component's rows has something, its
