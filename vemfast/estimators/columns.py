@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["find_columns", "other_columns"]
+__all__ = ["find_columns", "given_values", "other_columns"]
 
 Columns = NDArray[np.intp]
 
@@ -77,3 +77,31 @@ def other_columns(what: str, columns: Columns, n_features: int) -> Columns:
             f"{what} names all {n_features} columns, so that nothing is left; leave some out"
         )
     return rest
+
+
+def given_values(given: Any, estimator: Any) -> tuple[Columns, NDArray[np.float64]]:
+    """Return positions and values of what a mapping of columns to numbers gives.
+
+    Raises
+    ------
+    ValueError
+        If a column does not exist or stands twice, or a value is not finite.
+    TypeError
+        If it is no mapping, such as an array, or a value is no number.
+    """
+    if not hasattr(given, "keys"):
+        raise TypeError(f"given must map columns to values, such as {{0: 1.5}}; got {given!r}")
+    values = dict(given)
+    columns = find_columns("given", list(values), estimator)
+    return columns, np.array([_number(column, value) for column, value in values.items()])
+
+
+def _number(column: int | str, value: Any) -> float:
+    """Return a given value as a float; refuse what is none, or is not finite."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"given[{column!r}] must be a number; got {value!r}") from error
+    if not np.isfinite(number):
+        raise ValueError(f"given[{column!r}] must be finite; got {number}")
+    return number

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vemfast.data import IndexedBlock, SparseRows
 from vemfast.estimators.base import check_sample_weight, chunks_of, refuse_text
+from vemfast.estimators.discrete_conditioning import DiscreteConditioning
 from vemfast.estimators.missing import MissingValues
 from vemfast.estimators.mixture import WEIGHT_PRIORS, MixtureEstimator
 from vemfast.inference.methods import lookup
@@ -40,7 +41,7 @@ Array = NDArray[np.float64]
 _STARTS = ("kmeans", "k-means++", "random", "random_from_data")
 
 
-class DiscreteMixtureEstimator(MissingValues):
+class DiscreteMixtureEstimator(DiscreteConditioning, MissingValues):
     """Base of the discrete mixtures.
 
     A subclass names its family, the record of its draws, the parameter that gives a start, the
@@ -49,7 +50,6 @@ class DiscreteMixtureEstimator(MissingValues):
 
     _family: ClassVar[str]
     _record: ClassVar[type[Any]]
-    _shown: ClassVar[str]  # the attribute of the components: probabilities_ or rates_
     _priors: ClassVar[tuple[str, ...]]
     _posterior: ClassVar[tuple[str, ...]]
 

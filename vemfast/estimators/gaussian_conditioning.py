@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from vemfast.estimators.base import Estimator
-from vemfast.estimators.columns import find_columns, other_columns
+from vemfast.estimators.columns import find_columns, given_values, other_columns
 from vemfast.models import gaussian_points as points
 from vemfast.models.gaussian_conditioning import marginal_covariances, regression
 
@@ -65,10 +65,9 @@ class Conditioning(Estimator):
             where its weight becomes 0.
         """
         check_is_fitted(self)
-        given = _mapping(given)
-        columns = find_columns("given", list(given), self)
+        columns, row = given_values(given, self)
         rest = other_columns("given", columns, self.n_features_in_)
-        values = np.array([[_number(column, value) for column, value in given.items()]])
+        values = row[None]
         parts = regression(self.covariance_type, self.means_, self.covariances_, columns, rest)
         weights = self._responsibilities_given(values, columns)[0]
         with np.errstate(over="ignore", invalid="ignore"):
@@ -212,13 +211,6 @@ def _by_pattern(rows: Array) -> list[tuple[Any, Any]]:
     return [(pattern, np.flatnonzero(which == i)) for i, pattern in enumerate(patterns)]
 
 
-def _mapping(given: Any) -> dict[Any, Any]:
-    """Return values by column; refuse what is no mapping, such as an array."""
-    if not hasattr(given, "keys"):
-        raise TypeError(f"given must map columns to values, such as {{0: 1.5}}; got {given!r}")
-    return dict(given)
-
-
 def _near(what: str, results: Array) -> Array:
     """Return results, one a row of what was given; refuse those that overflowed."""
     finite = np.isfinite(results).reshape(len(results), -1).all(axis=1)
@@ -226,14 +218,3 @@ def _near(what: str, results: Array) -> Array:
         where = what if what == "given" else f"row {int(np.argmin(finite))} of {what}"
         raise ValueError(f"{where} is so far away that what is expected of the rest overflows")
     return results
-
-
-def _number(column: int | str, value: Any) -> float:
-    """Return a given value as a float; refuse what is none, or is not finite."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"given[{column!r}] must be a number; got {value!r}") from error
-    if not np.isfinite(number):
-        raise ValueError(f"given[{column!r}] must be finite; got {number}")
-    return number
