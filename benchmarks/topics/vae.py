@@ -2,13 +2,16 @@
 
 V1 is 60,000 x 784 bits, 784-400-(20+20) and 20-400-784, Bernoulli, batches of 128, Adam; the small
 net is 64-32-2 on 1,797 rows in batches of 32, the shape of scikit-learn's digits. An epoch of
-vemfast is a call of `partial_fit`, with its checks of the rows. Peers compute in processes of their
-own, with the interpreter that VEMFAST_PEER_PYTHON names (default: this one), in single precision
-too; a peer that cannot be imported there is left out. JAX scans an epoch as one program and leaves
-the last, smaller batch out.
+vemfast is a call of `partial_fit`, with its checks of the rows, at the level that is chosen by
+itself (AVX2 at most) and, where the processor has it, with VEMFAST_ISA=v4 (AVX-512, which the
+peers use by themselves). All compute in processes of their own, PyTorch and JAX with the
+interpreter that VEMFAST_PEER_PYTHON names (default: this one), in single precision too; a peer that
+cannot be imported there is left out. JAX scans an epoch as one program and leaves the last, smaller
+batch out.
 
-"products alone" are the products of a batch of V1, forward and back, by vemfast's kernels and by
-NumPy's sgemm (OpenBLAS), beside each other. "first fit" is a new process that imports the library
+"products alone" are the products of a batch of V1, forward and back, by vemfast's kernels, with the
+weights in the form that they have during a pass, and by NumPy's sgemm (OpenBLAS), left to itself
+and held to AVX2 (OPENBLAS_CORETYPE=Haswell). "first fit" is a new process that imports the library
 and trains one epoch of the small net: there is nothing to compile.
 """
 
@@ -21,7 +24,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import perf_counter, sleep
-from typing import Any
 
 import numpy as np
 
@@ -32,12 +34,13 @@ from benchmarks.topics import Quotient, Record, Settings, record
 TITLE = "Variational autoencoder"
 
 ROOT = Path(__file__).resolve().parents[2]
+OWN = {"vemfast": "", "vemfast, AVX-512": "v4"}  # what VEMFAST_ISA says
 PEERS = {
     "PyTorch eager": ("vae_torch", "eager"),
     "PyTorch compiled": ("vae_torch", "compiled"),
     "JAX scanned": ("vae_jax", "scanned"),
 }
-GROUPS = (("PyTorch eager", "JAX scanned"), ("PyTorch compiled",))  # measured in turn
+BLAS = {"NumPy sgemm": "", "NumPy sgemm, AVX2": "Haswell"}  # what OPENBLAS_CORETYPE says
 SHAPES = {"V1": (60_000, 784, 400, 20, 128), "small net": (1797, 64, 32, 2, 32)}
 
 
@@ -51,12 +54,24 @@ def _present(module: str) -> bool:
     return found.returncode == 0
 
 
+def _levels() -> dict[str, dict[str, str]]:
+    """Return the levels to measure, and what each is told by the environment."""
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    return {
+        name: {"VEMFAST_ISA": level} if level else {}
+        for name, level in OWN.items()
+        if not level or "avx512dq" in flags
+    }
+
+
 @contextmanager
-def _peer(name: str, shape: tuple[int, ...], threads: int) -> Iterator[Callable[[], float]]:
-    module, how = PEERS[name]
+def _worker(command: list[str], **told: str) -> Iterator[Callable[[], float]]:
+    """Start a module of `benchmarks.compare` that answers lines with seconds."""
+    python, *rest = command
     worker = subprocess.Popen(
-        [_python(), "-m", f"benchmarks.compare.{module}", how, *map(str, (*shape, threads))],
+        [python, "-m", *rest],
         cwd=ROOT,
+        env={**os.environ, **told},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -65,112 +80,84 @@ def _peer(name: str, shape: tuple[int, ...], threads: int) -> Iterator[Callable[
     assert worker.stdin is not None
     assert worker.stdout is not None
 
-    def epoch() -> float:
+    def ask() -> float:
+        sleep(0.2)  # until the threads of the one before no longer spin
         print("go", file=worker.stdin, flush=True)
         return float(worker.stdout.readline())
 
     try:
-        epoch()  # compiles
-        yield epoch
+        ask()  # compiles
+        yield ask
     finally:
         worker.stdin.close()
         worker.wait()
 
 
-def _own(shape: tuple[int, ...], threads: int) -> tuple[Callable[[], float], Any]:
-    import vemfast
-
-    n, D, H, Z, batch = shape
-    X = (np.random.default_rng(0).random((n, D)) < 0.13).astype(np.float32)
-    vae = vemfast.VariationalAutoencoder(
-        Z, hidden_layer_sizes=(H,), batch_size=batch, random_state=0, n_jobs=threads
-    )
-    vae.partial_fit(X)
-
-    def epoch() -> float:
-        start = perf_counter()
-        vae.partial_fit(X)
-        return perf_counter() - start
-
-    return epoch, vae
+def _compare(python: str, module: str, how: str, *sizes: int) -> list[str]:
+    return [python, f"benchmarks.compare.{module}", how, *map(str, sizes)]
 
 
-def _epochs(name: str, group: tuple[str, ...], settings: Settings) -> Record:
+def _epochs(name: str, settings: Settings) -> Record:
     n, *rest = SHAPES[name]
-    shape = (max(round(n * settings.scale), 256), *rest)
-    epoch, _ = _own(shape, settings.threads)
-    absent = [peer for peer in group if not _present(PEERS[peer][0])]
+    sizes = (max(round(n * settings.scale), 256), *rest, settings.threads)
+    present = {peer: _present(module) for peer, (module, _) in PEERS.items()}
+    levels = _levels()
     with ExitStack() as stack:
-        measures = {"vemfast": epoch}
-        for peer in group:
-            if peer not in absent:
-                measures[peer] = stack.enter_context(_peer(peer, shape, settings.threads))
+        measures = {
+            own: stack.enter_context(
+                _worker(_compare(sys.executable, "vae_own", "epoch", *sizes), **told)
+            )
+            for own, told in levels.items()
+        }
+        for peer, (module, how) in PEERS.items():
+            if present[peer]:
+                measures[peer] = stack.enter_context(
+                    _worker(_compare(_python(), module, how, *sizes))
+                )
         samples = rounds(measures, settings.repeats)
-    least = {"PyTorch eager": 2.0 if name == "V1" else 10.0}
+    if name == "V1":
+        least = {"PyTorch eager": 2.0, "PyTorch compiled": 1.0, "JAX scanned": 1.0}
+    else:
+        least = {"PyTorch eager": 10.0}
     asked = [
-        Quotient(peer, "vemfast", least=least.get(peer, 1.0 if name == "V1" else None))
-        for peer in group
-        if peer in measures
+        Quotient(peer, own, least=least.get(peer))
+        for own in levels
+        for peer in PEERS
+        if present[peer]
     ]
-    facts = {"not there": ", ".join(absent)} if absent else {}
-    return record(f"{name}: {' x '.join(map(str, shape[:2]))}", samples, asked, **facts)
+    absent = ", ".join(peer for peer in PEERS if not present[peer])
+    facts = {"not there": absent} if absent else {}
+    return record(f"{name}: {sizes[0]} x {sizes[1]}", samples, asked, **facts)
 
 
-def _products(settings: Settings) -> Record:
-    from threadpoolctl import threadpool_limits
-
-    from vemfast import _core
-
-    _, D, H, Z, batch = SHAPES["V1"]
-    rng = np.random.default_rng(0)
-
-    def matrix(rows: int, columns: int) -> Any:
-        return rng.standard_normal((rows, columns), dtype=np.float32)
-
-    layers = [(D, H), (H, 2 * Z), (Z, H), (H, D)]
-    weights = [matrix(*layer) for layer in layers]
-    inputs = [matrix(batch, before) for before, _ in layers]
-    outputs = [matrix(batch, after) for _, after in layers]
-
-    def timed(
-        plain: Callable[[Any, Any], Any],
-        right: Callable[[Any, Any], Any],
-        left: Callable[[Any, Any], Any],
-    ) -> float:
-        sleep(0.2)  # until the threads of the one before no longer spin
-        start = perf_counter()
-        for _ in range(20):
-            for i, (W, h, G) in enumerate(zip(weights, inputs, outputs, strict=True)):
-                plain(h, W)
-                left(h, G)
-                if i:
-                    right(G, W)
-        return (perf_counter() - start) / 20
-
-    threads = settings.threads
-
-    def own() -> float:
-        kinds = ("plain", "right transposed", "left transposed")
-        return timed(
-            *(lambda a, b, kind=kind: _core.vae_product(kind, a, b, threads) for kind in kinds)
-        )
-
-    def numpy() -> float:
-        with threadpool_limits(threads):
-            return timed(np.matmul, lambda a, b: a @ b.T, lambda a, b: a.T @ b)
-
-    measures = {"vemfast": own, "NumPy sgemm": numpy}
-    rounds(measures, 1)
-    samples = rounds(measures, max(settings.repeats, 5))
-    products = sum(a * b for a, b in layers)
+def _products(settings: Settings, threads: int) -> Record:
+    _, *sizes = SHAPES["V1"]
+    D, H, Z, batch = sizes
+    ways = {
+        own: (_compare(sys.executable, "vae_products", "own", *sizes, threads), told)
+        for own, told in _levels().items()
+    }
+    limits = {f"{library}_NUM_THREADS": str(threads) for library in ("OPENBLAS", "OMP", "MKL")}
+    for name, core in BLAS.items():
+        told = {**limits, "OPENBLAS_CORETYPE": core} if core else limits
+        ways[name] = (_compare(sys.executable, "vae_products", "numpy", *sizes, threads), told)
+    with ExitStack() as stack:
+        measures = {
+            name: stack.enter_context(_worker(command, **told))
+            for name, (command, told) in ways.items()
+        }
+        samples = rounds(measures, max(settings.repeats, 7))
+    products = sum(a * b for a, b in [(D, H), (H, 2 * Z), (Z, H), (H, D)])
     operations = 2.0 * batch * (3 * products - D * H)
-    rate = operations / float(np.median(samples["vemfast"].seconds)) / 1e9
-    return record(
-        "products alone, a batch of V1",
-        samples,
-        [Quotient("NumPy sgemm", "vemfast", least=0.8)],
-        **{"GFLOP/s of vemfast": round(rate, 1)},
-    )
+    rates = {
+        f"GFLOP/s of {name}": round(operations / sample.median / 1e9, 1)
+        for name, sample in samples.items()
+    }
+    asked = [Quotient("NumPy sgemm, AVX2", "vemfast", least=0.8)]
+    if "vemfast, AVX-512" in samples:
+        asked.append(Quotient("NumPy sgemm", "vemfast, AVX-512", least=0.8))
+    asked.append(Quotient("NumPy sgemm", "vemfast"))
+    return record(f"products alone, a batch of V1, threads: {threads}", samples, asked, **rates)
 
 
 _FIRST = """
@@ -188,15 +175,17 @@ def _first_fit(settings: Settings) -> Record:
         return perf_counter() - start
 
     def peer(name: str) -> Callable[[], float]:
-        module, how = PEERS[name]
-        sizes = map(str, (*SHAPES["small net"], settings.threads))
-
-        command = [_python(), "-m", f"benchmarks.compare.{module}", how, *sizes]
+        python, *rest = _compare(_python(), *PEERS[name], *SHAPES["small net"], settings.threads)
 
         def run() -> float:
             start = perf_counter()
             subprocess.run(
-                command, cwd=ROOT, check=True, input="go\n", capture_output=True, text=True
+                [python, "-m", *rest],
+                cwd=ROOT,
+                check=True,
+                input="go\n",
+                capture_output=True,
+                text=True,
             )
             return perf_counter() - start
 
@@ -210,11 +199,18 @@ def _first_fit(settings: Settings) -> Record:
 
 
 def _memory(settings: Settings) -> Record:
-    n, *rest = SHAPES["V1"]
-    epoch, vae = _own((max(round(n * settings.scale), 256), *rest), settings.threads)
+    import vemfast
+
+    n, D, H, Z, batch = SHAPES["V1"]
+    n = max(round(n * settings.scale), 256)
+    X = (np.random.default_rng(0).random((n, D)) < 0.13).astype(np.float32)
+    vae = vemfast.VariationalAutoencoder(
+        Z, hidden_layer_sizes=(H,), batch_size=batch, random_state=0, n_jobs=settings.threads
+    )
+    vae.partial_fit(X)
     RESET.write_text("5")  # Linux: the peak starts again at the present size
     before = resident("VmRSS")
-    epoch()
+    vae.partial_fit(X)
     rise = resident("VmHWM") - before
     weights = sum(np.size(W) for W in (*vae.encoder_coefs_, *vae.decoder_coefs_))
     facts = {"MB": round(rise / 2**20, 1), "MB of weights": round(4 * weights / 2**20, 1)}
@@ -223,10 +219,14 @@ def _memory(settings: Settings) -> Record:
 
 def measure(settings: Settings) -> Iterator[Record]:
     """Yield a record a shape, then of the products, the first fit and the memory."""
+    parts = settings.pick([*SHAPES, "products", "first fit", "memory"])
     for name in SHAPES:
-        for group in GROUPS:
-            yield _epochs(name, group, settings)
-    yield _products(settings)
-    yield _first_fit(settings)
-    if RESET.exists():
+        if name in parts:
+            yield _epochs(name, settings)
+    if "products" in parts:
+        for threads in sorted({1, settings.threads}):
+            yield _products(settings, threads)
+    if "first fit" in parts:
+        yield _first_fit(settings)
+    if "memory" in parts and RESET.exists():
         yield _memory(settings)

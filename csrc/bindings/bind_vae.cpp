@@ -10,6 +10,7 @@
 #include "bindings/native_call.hpp"
 #include "isa/dispatch.hpp"
 #include "models/vae.hpp"
+#include "models/vae_product.hpp"
 #include "vemfast/require.hpp"
 
 namespace vemfast::bindings {
@@ -249,7 +250,12 @@ py::array_t<float> noise(std::uint64_t seed, std::uint32_t iteration, const Keys
     return out;
 }
 
-py::array_t<float> product(std::string_view kind, const Floats& a, const Floats& b, int n_threads) {
+struct ProductHolder {
+    models::VaeProduct product;
+    std::size_t rows, columns;
+};
+
+ProductHolder make_product(std::string_view kind, const Floats& a, const Floats& b, int n_threads) {
     constexpr std::array<std::string_view, 3> kNames{"plain", "right transposed",
                                                      "left transposed"};
     const auto parsed = parse<models::ProductKind>("product", kind, kNames);
@@ -261,14 +267,7 @@ py::array_t<float> product(std::string_view kind, const Floats& a, const Floats&
     const auto K = static_cast<std::size_t>(a.shape(left ? 0 : 1));
     const auto N = static_cast<std::size_t>(b.shape(right ? 0 : 1));
     require(static_cast<std::size_t>(b.shape(right ? 1 : 0)) == K, "the factors do not fit");
-    auto out = new_matrix(M, N);
-    const float* left_data = a.data();
-    const float* right_data = b.data();
-    float* to = out.mutable_data();
-    call_native([&](const Poll& poll) {
-        models::product(parsed, left_data, right_data, M, K, N, n_threads, poll, to);
-    });
-    return out;
+    return {models::VaeProduct(parsed, a.data(), b.data(), M, K, N, n_threads), M, N};
 }
 
 }  // namespace
@@ -298,7 +297,17 @@ void bind_vae(py::module_& m) {
         .def("decode", &decode)
         .def("log_density", &log_density);
     m.def("vae_noise", &noise);
-    m.def("vae_product", &product);
+    py::class_<ProductHolder>(m, "VaeProduct")
+        .def(py::init(&make_product))
+        .def("compute",
+             [](ProductHolder& own) {
+                 call_native([&](const Poll& poll) { own.product.compute(poll); });
+             })
+        .def("result", [](const ProductHolder& own) {
+            auto out = new_matrix(own.rows, own.columns);
+            own.product.copy_result(out.mutable_data());
+            return out;
+        });
 }
 
 }  // namespace vemfast::bindings

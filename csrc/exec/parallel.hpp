@@ -1,4 +1,5 @@
-// The two ways to share work among threads. Which one a computation uses depends on the shape of
+// Two ways to share work among threads (a third, for stages that follow from each other, is in
+// team.hpp). Which one a computation uses depends on the shape of
 // what it writes, never on the number of threads: map_reduce for small statistics that every block
 // adds to, parallel_for for large outputs of which every item owns a part.
 //

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "exec/fork_guard.hpp"
+#include "exec/team.hpp"
 #include "exec/thread_share.hpp"
 #include "vemfast/errors.hpp"
 
@@ -110,16 +111,17 @@ class BorrowedFloatingPointMode {
     std::fenv_t own_;
 };
 
-void run_region(int wanted, FunctionRef<void(int)> worker) {
+// Calls worker(slot, number of threads) on each thread.
+void run_region(int wanted, FunctionRef<void(int, int)> worker) {
     const bool alone = wanted <= 1 || !threads_allowed();
     if (omp_in_parallel() != 0) {  // in a share of somebody's already
-        worker(0);
+        worker(0, 1);
         return;
     }
     const ThreadShare share(alone ? 1 : wanted);
     const int n_threads = share.granted();
     if (n_threads == 1) {
-        worker(0);
+        worker(0, 1);
         return;
     }
     guard_forks();
@@ -128,7 +130,7 @@ void run_region(int wanted, FunctionRef<void(int)> worker) {
 #pragma omp parallel num_threads(n_threads) default(none) shared(worker, mode)
     {
         const BorrowedFloatingPointMode borrowed(mode);
-        worker(omp_get_thread_num());
+        worker(omp_get_thread_num(), omp_get_num_threads());
     }
 }
 
@@ -138,7 +140,7 @@ void for_each_item(std::int64_t n_items, int n_threads, const Poll& poll,
                    FunctionRef<void(std::int64_t, int)> work) {
     Outcome outcome(poll);
     std::atomic<std::int64_t> next = 0;
-    const auto worker = [&](int slot) {
+    const auto worker = [&](int slot, int /*size*/) {
         outcome.enter();
         while (!outcome.stopped()) {
             // In this order, so that who finds no item left sees all who took one.
@@ -158,6 +160,34 @@ void for_each_item(std::int64_t n_items, int n_threads, const Poll& poll,
         outcome.leave(slot == 0);
     };
     run_region(static_cast<int>(std::min<std::int64_t>(n_threads, n_items)), worker);
+    outcome.raise();
+}
+
+bool Team::barrier() {
+    ++barriers_;
+    if (slot_ == 0 && stop_at_->load(std::memory_order_relaxed) == 0 && (*poll_)())
+        stop_at_->store(barriers_, std::memory_order_relaxed);
+    if (size_ > 1) {
+#pragma omp barrier
+    }
+    // A stop that the first thread notes on its way to a later barrier counts there, for all.
+    const std::int64_t stop_at = stop_at_->load(std::memory_order_relaxed);
+    return stop_at == 0 || barriers_ < stop_at;
+}
+
+void team(int n_threads, const Poll& poll, FunctionRef<void(Team&)> work) {
+    Outcome outcome(poll);
+    std::atomic<std::int64_t> stop_at = 0;
+    const auto asked = [&] {
+        outcome.poll();
+        return outcome.stopped();
+    };
+    const FunctionRef<bool()> ask(asked);
+    const auto worker = [&](int slot, int size) {
+        Team member(slot, size, ask, stop_at);
+        work(member);
+    };
+    run_region(n_threads, worker);
     outcome.raise();
 }
 

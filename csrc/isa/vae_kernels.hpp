@@ -7,19 +7,22 @@
 
 namespace vemfast {
 
-// A strip is `panel_columns` columns of a product's result; strips are independent of each other.
+// A strip is `panel_columns` columns of a product's result. Kernels compute the rows [first, end)
+// of one strip: of the batch, or for `weights` of W. All of these are independent of each other.
 // `panel` is a thread's own memory of panel_floats floats.
 struct VaeKernels {
-    std::size_t panel_rows;
+    std::size_t panel_rows;  // of a tile: shares of whole tiles lose nothing
     std::size_t panel_columns;
     std::size_t panel_floats;
-    // Panels [first, end) of an M x K matrix with these strides, to be a product's left factor.
-    void (*pack)(const float* a, std::size_t row_stride, std::size_t column_stride, std::size_t M,
-                 std::size_t K, std::size_t first, std::size_t end, float* out);
-    void (*layer)(const detail::LayerTask& task, std::size_t strip, float* panel);
-    void (*likelihood)(const detail::LikelihoodTask& task, std::size_t strip, float* panel);
-    void (*inputs)(const detail::InputsTask& task, std::size_t strip, float* panel);
-    void (*weights)(const detail::WeightsTask& task, std::size_t strip, float* panel);
+    void (*layer)(const detail::LayerTask& task, std::size_t strip, std::size_t first,
+                  std::size_t end);
+    void (*likelihood)(const detail::LikelihoodTask& task, std::size_t strip, std::size_t first,
+                       std::size_t end);
+    void (*inputs)(const detail::InputsTask& task, std::size_t strip, std::size_t first,
+                   std::size_t end, float* panel);
+    // The intercepts' gradients come with row 0.
+    void (*weights)(const detail::WeightsTask& task, std::size_t strip, std::size_t first,
+                    std::size_t end, float* panel);
     // Whether all |gradient[i]|, first <= i < end, are below the limit (NaN is not).
     bool (*below)(const float* gradient, std::size_t first, std::size_t end, float limit);
     void (*adam)(const detail::AdamTask& task, std::size_t first, std::size_t end);

@@ -14,50 +14,33 @@ static_assert(detail::kVaePad % kPanelColumns == 0);
 
 inline constexpr std::size_t kPanelFloats = kMostDepth * kPanelColumns;
 
-inline std::size_t strip_columns(std::size_t width, std::size_t strip) {
-    const std::size_t left = width - strip * kPanelColumns;
-    return left < kPanelColumns ? left : kPanelColumns;
-}
-
-// The sums h W of one strip, without the intercepts.
-inline void layer_sums(const detail::LayerTask& task, std::size_t strip, float* panel) {
-    const std::size_t first = strip * kPanelColumns;
-    // All kPanelColumns columns are written: those that do not exist as zeros.
-    const std::size_t step = block_depth(task.inputs);
-    const std::size_t columns = strip_columns(task.outputs, strip);
-    for (std::size_t k = 0; k < task.inputs; k += step) {
-        const std::size_t depth = task.inputs - k < step ? task.inputs - k : step;
-        pack_strip(task.coefs + k * task.outputs + first, task.outputs, 1, depth, columns, panel);
-        for (std::size_t m = 0; m < task.rows; m += kPanelRows) {
-            const std::size_t rows = task.rows - m < kPanelRows ? task.rows - m : kPanelRows;
-            multiply_tile(task.packed + m * task.inputs + k * kPanelRows, panel, depth, k > 0, rows,
-                          kPanelColumns, task.out + m * task.ld + first, task.ld);
-        }
-    }
-}
-
-// The intercepts of one strip, zeros where there is no column.
 struct StripVectors {
     Vec<float> part[2];
 };
 
-inline StripVectors load_strip(const float* from, std::size_t width, std::size_t strip,
-                               float fill) {
-    constexpr std::size_t L = kLanes<float>;
-    const std::size_t columns = strip_columns(width, strip);
-    from += strip * kPanelColumns;
-    if (columns == kPanelColumns)
-        return {{load<float>(from), load<float>(from + L)}};
-    const std::size_t low = columns < L ? columns : L;
-    return {{load_partial<float>(from, low, fill),
-             load_partial<float>(from + low, columns - low, fill)}};
+inline StripVectors load_strip(const float* from) {
+    return {{load<float>(from), load<float>(from + kLanes<float>)}};
+}
+
+// The sums h W of rows of one strip, without the intercepts.
+inline void layer_sums(const detail::LayerTask& task, std::size_t strip, std::size_t first,
+                       std::size_t end) {
+    const float* panel = task.coefs + strip * task.inputs * kPanelColumns;
+    const std::size_t step = block_depth(task.inputs);
+    for (std::size_t k = 0; k < task.inputs; k += step) {
+        const std::size_t depth = task.inputs - k < step ? task.inputs - k : step;
+        multiply_strip<false>({task.h + first * task.h_ld + k, task.h_ld}, end - first,
+                              panel + k * kPanelColumns, depth, k > 0,
+                              task.out + first * task.ld + strip * kPanelColumns, task.ld);
+    }
 }
 
 template <class Function>
-inline void activate_strip(const detail::LayerTask& task, std::size_t strip, Function function) {
+inline void activate_strip(const detail::LayerTask& task, std::size_t strip, std::size_t first,
+                           std::size_t end, Function function) {
     constexpr std::size_t L = kLanes<float>;
-    const StripVectors bias = load_strip(task.intercepts, task.outputs, strip, 0.0F);
-    for (std::size_t i = 0; i < task.rows; ++i) {
+    const StripVectors bias = load_strip(task.intercepts + strip * kPanelColumns);
+    for (std::size_t i = first; i < end; ++i) {
         const std::size_t at = i * task.ld + strip * kPanelColumns;
         for (std::size_t half = 0; half < 2; ++half) {
             float* out = task.out + at + half * L;
@@ -68,19 +51,20 @@ inline void activate_strip(const detail::LayerTask& task, std::size_t strip, Fun
     }
 }
 
-static void vae_layer(const detail::LayerTask& task, std::size_t strip, float* panel) {
-    layer_sums(task, strip, panel);
+static void vae_layer(const detail::LayerTask& task, std::size_t strip, std::size_t first,
+                      std::size_t end) {
+    layer_sums(task, strip, first, end);
     switch (task.activation) {
         case detail::Activation::tanh:
-            return activate_strip(task, strip, vtanh);
+            return activate_strip(task, strip, first, end, vtanh);
         case detail::Activation::relu:
-            return activate_strip(task, strip, vrelu);
+            return activate_strip(task, strip, first, end, vrelu);
         case detail::Activation::gelu:
-            return activate_strip(task, strip, vgelu);
+            return activate_strip(task, strip, first, end, vgelu);
         case detail::Activation::softplus:
-            return activate_strip(task, strip, vsoftplus);
+            return activate_strip(task, strip, first, end, vsoftplus);
         case detail::Activation::identity:
-            return activate_strip(task, strip,
+            return activate_strip(task, strip, first, end,
                                   [](Vec<float> x) { return WithSlope{x, splat<float>(1)}; });
     }
 }
@@ -111,16 +95,17 @@ inline Density density(Vec<float> x, Vec<float> a, Vec<float> precision, Vec<flo
 template <detail::Likelihood kind>
 inline StripVectors gaussian_vectors(const float* from, std::size_t first) {
     if constexpr (kind == detail::Likelihood::gaussian)
-        return {{load<float>(from + first), load<float>(from + first + kLanes<float>)}};
+        return load_strip(from + first);
     return {};
 }
 
 template <detail::Likelihood kind>
-static void likelihood_strip(const detail::LikelihoodTask& task, std::size_t strip) {
+static void likelihood_strip(const detail::LikelihoodTask& task, std::size_t strip,
+                             std::size_t first_row, std::size_t end_row) {
     constexpr std::size_t L = kLanes<float>;
     const detail::LayerTask& layer = task.layer;
     const std::size_t width = layer.outputs, first = strip * kPanelColumns;
-    const StripVectors bias = load_strip(layer.intercepts, width, strip, 0.0F);
+    const StripVectors bias = load_strip(layer.intercepts + first);
     StripVectors exists{};
     for (std::size_t half = 0; half < 2; ++half) {
         for (std::size_t lane = 0; lane < L; ++lane)
@@ -130,7 +115,7 @@ static void likelihood_strip(const detail::LikelihoodTask& task, std::size_t str
     const StripVectors normaliser = gaussian_vectors<kind>(task.normalisers, first);
     // Summed up where the likelihood is Gaussian.
     [[maybe_unused]] StripVectors of_log_variance{};  // NOLINT(misc-const-correctness)
-    for (std::size_t i = 0; i < layer.rows; ++i) {
+    for (std::size_t i = first_row; i < end_row; ++i) {
         const Vec<float> weight = splat<float>(static_cast<float>(task.weights[i]));
         Vec<double> total = splat<double>(0);
         for (std::size_t half = 0; half < 2; ++half) {
@@ -150,7 +135,7 @@ static void likelihood_strip(const detail::LikelihoodTask& task, std::size_t str
                 of_log_variance.part[half] +=
                     select<float>(is_seen, found.of_log_variance, none) * weight;
         }
-        task.densities[strip * layer.rows + i] = horizontal_sum<double>(total);
+        task.densities[strip * task.rows + i] = horizontal_sum<double>(total);
     }
     if constexpr (kind == detail::Likelihood::gaussian) {
         for (std::size_t half = 0; half < 2; ++half)
@@ -158,45 +143,64 @@ static void likelihood_strip(const detail::LikelihoodTask& task, std::size_t str
     }
 }
 
-static void vae_likelihood(const detail::LikelihoodTask& task, std::size_t strip, float* panel) {
-    layer_sums(task.layer, strip, panel);
+static void vae_likelihood(const detail::LikelihoodTask& task, std::size_t strip, std::size_t first,
+                           std::size_t end) {
+    layer_sums(task.layer, strip, first, end);
     switch (task.likelihood) {
         case detail::Likelihood::bernoulli:
-            return likelihood_strip<detail::Likelihood::bernoulli>(task, strip);
+            return likelihood_strip<detail::Likelihood::bernoulli>(task, strip, first, end);
         case detail::Likelihood::gaussian:
-            return likelihood_strip<detail::Likelihood::gaussian>(task, strip);
+            return likelihood_strip<detail::Likelihood::gaussian>(task, strip, first, end);
         case detail::Likelihood::poisson:
-            return likelihood_strip<detail::Likelihood::poisson>(task, strip);
+            return likelihood_strip<detail::Likelihood::poisson>(task, strip, first, end);
     }
 }
 
-static void vae_inputs(const detail::InputsTask& task, std::size_t strip, float* panel) {
+static void vae_inputs(const detail::InputsTask& task, std::size_t strip, std::size_t first,
+                       std::size_t end, float* panel) {
     constexpr std::size_t L = kLanes<float>;
-    const std::size_t first = strip * kPanelColumns;
-    multiply_strip(task.packed, task.rows, task.outputs, task.coefs + first * task.outputs, 1,
-                   task.outputs, strip_columns(task.inputs, strip), panel, task.out + first,
-                   task.ld);
+    const std::size_t column = strip * kPanelColumns;
+    const std::size_t left = task.inputs - column;
+    const std::size_t step = block_depth(task.outputs);
+    for (std::size_t k = 0; k < task.outputs; k += step) {
+        const std::size_t depth = task.outputs - k < step ? task.outputs - k : step;
+        pack_turned(task.coefs, task.inputs, column, left < kPanelColumns ? left : kPanelColumns, k,
+                    depth, panel);
+        multiply_strip<false>({task.gradient + first * task.gradient_ld + k, task.gradient_ld},
+                              end - first, panel, depth, k > 0, task.out + first * task.ld + column,
+                              task.ld);
+    }
     if (task.slope == nullptr)
         return;
-    for (std::size_t i = 0; i < task.rows; ++i) {
+    for (std::size_t i = first; i < end; ++i) {
         for (std::size_t half = 0; half < 2; ++half) {
-            const std::size_t at = i * task.ld + first + half * L;
+            const std::size_t at = i * task.ld + column + half * L;
             store<float>(task.out + at, load<float>(task.out + at) * load<float>(task.slope + at));
         }
     }
 }
 
-static void vae_weights(const detail::WeightsTask& task, std::size_t strip, float* panel) {
-    const std::size_t first = strip * kPanelColumns;
-    const std::size_t columns = strip_columns(task.outputs, strip);
-    multiply_strip(task.packed, task.inputs, task.rows, task.gradient + first, task.ld, 1, columns,
-                   panel, task.of_coefs + first, task.outputs);
-    for (std::size_t j = 0; j < columns; ++j) {
-        float total = 0;
-        for (std::size_t i = 0; i < task.rows; ++i)
-            total += task.gradient[i * task.ld + first + j];
-        task.of_intercepts[first + j] = total;
+static void vae_weights(const detail::WeightsTask& task, std::size_t strip, std::size_t first,
+                        std::size_t end, float* panel) {
+    constexpr std::size_t L = kLanes<float>;
+    const float* gradient = task.gradient + strip * kPanelColumns;
+    const std::size_t step = block_depth(task.rows);
+    for (std::size_t k = 0; k < task.rows; k += step) {
+        const std::size_t depth = task.rows - k < step ? task.rows - k : step;
+        pack_strip(gradient + k * task.ld, task.ld, depth, panel);
+        multiply_strip<true>({task.h + k * task.h_ld + first, task.h_ld}, end - first, panel, depth,
+                             k > 0, task.of_coefs + (strip * task.inputs + first) * kPanelColumns,
+                             kPanelColumns);
     }
+    if (first > 0)
+        return;
+    StripVectors total{};
+    for (std::size_t i = 0; i < task.rows; ++i) {
+        for (std::size_t half = 0; half < 2; ++half)
+            total.part[half] += load<float>(gradient + i * task.ld + half * L);
+    }
+    for (std::size_t half = 0; half < 2; ++half)
+        store<float>(task.of_intercepts + strip * kPanelColumns + half * L, total.part[half]);
 }
 
 static bool vae_below(const float* gradient, std::size_t first, std::size_t end, float limit) {

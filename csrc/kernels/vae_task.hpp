@@ -1,8 +1,10 @@
 // What the kernels of networks are told: plain data only (see task.hpp).
 //
-// Matrices are row-major. Those of a batch (inputs, outputs, gradients) have rows padded to a
-// multiple of kVaePad floats, so that every strip of columns has whole vectors; weights are not
-// padded. What lies in the padding is finite and never read as data.
+// Matrices of a batch (inputs, outputs, gradients) are row-major, their rows padded to a multiple
+// of kVaePad floats, so that every strip of columns has whole vectors. Weights lie in panels: strip
+// by strip, `inputs` rows of panel_columns numbers each, zeros in the columns that do not exist;
+// intercepts are padded with zeros likewise. Padding of gradients is zero, other padding is never
+// read as data.
 #pragma once
 
 #include <cstddef>
@@ -17,12 +19,12 @@ enum class Likelihood : int { bernoulli, gaussian, poisson };
 
 // Sums of one layer, h W + b, and what the activation makes of them.
 struct LayerTask {
-    const float* packed = nullptr;  // h: rows x inputs, in panels
-    std::size_t rows = 0;
+    const float* h = nullptr;  // rows x h_ld
+    std::size_t h_ld = 0;
     std::size_t inputs = 0;
     std::size_t outputs = 0;
-    const float* coefs = nullptr;       // inputs x outputs
-    const float* intercepts = nullptr;  // outputs
+    const float* coefs = nullptr;       // W, in panels
+    const float* intercepts = nullptr;  // padded
     Activation activation = Activation::identity;
     float* out = nullptr;    // rows x ld: the activation
     float* slope = nullptr;  // rows x ld: its derivative
@@ -32,6 +34,7 @@ struct LayerTask {
 // The decoder's last layer, and with it log p(x|z) and its gradient by the layer's sums.
 struct LikelihoodTask {
     LayerTask layer;  // `out` receives the gradient, times the rows' weights
+    std::size_t rows = 0;
     Likelihood likelihood = Likelihood::bernoulli;
     const float* x = nullptr;         // rows x ld, 0 where missing
     const float* observed = nullptr;  // rows x ld: 1, and 0 where missing; null: all are there
@@ -39,32 +42,32 @@ struct LikelihoodTask {
     // Gaussian, ld each: 1 / variance, and -(log 2 pi + log variance) / 2.
     const float* precisions = nullptr;
     const float* normalisers = nullptr;
-    float* of_log_variances = nullptr;  // ld: summed over rows
+    float* of_log_variances = nullptr;  // ld: summed over the rows of a call
     double* densities = nullptr;        // strips x rows: each strip's share of log p(x|z)
 };
 
-// The gradient by a layer's inputs: G W^T, times the slope of the layer below.
+// The gradient by a layer's inputs: G Wᵀ, times the slope of the layer below.
 struct InputsTask {
-    const float* packed = nullptr;  // G: rows x outputs, in panels
-    std::size_t rows = 0;
+    const float* gradient = nullptr;  // G: rows x gradient_ld
+    std::size_t gradient_ld = 0;
     std::size_t inputs = 0;
     std::size_t outputs = 0;
-    const float* coefs = nullptr;  // inputs x outputs
+    const float* coefs = nullptr;  // W, in panels
     const float* slope = nullptr;  // rows x ld; null: there is no activation
     float* out = nullptr;          // rows x ld
     std::size_t ld = 0;
 };
 
-// The gradients by a layer's weights: h^T G, and the sums of G's columns.
+// The gradients by a layer's weights: hᵀ G, and the sums of G's columns.
 struct WeightsTask {
-    const float* packed = nullptr;  // h^T: inputs x rows, in panels
+    const float* h = nullptr;  // rows x h_ld
+    std::size_t h_ld = 0;
     std::size_t rows = 0;
     std::size_t inputs = 0;
-    std::size_t outputs = 0;
     const float* gradient = nullptr;  // G: rows x ld
     std::size_t ld = 0;
-    float* of_coefs = nullptr;       // inputs x outputs
-    float* of_intercepts = nullptr;  // outputs
+    float* of_coefs = nullptr;       // as W, in panels
+    float* of_intercepts = nullptr;  // padded
 };
 
 // A step of Adam along `scale` times the gradient.

@@ -30,7 +30,7 @@ float held_log_variance(float value) {
 }
 
 double latent_forward(const LatentRule& rule, const float* encoded, const float* noise,
-                      std::size_t Z, float* z) {
+                      std::size_t Z, float* z, double* spreads) {
     if (rule.hard) {
         double squares = 0;
         for (std::size_t j = 0; j < Z; ++j) {
@@ -44,14 +44,17 @@ double latent_forward(const LatentRule& rule, const float* encoded, const float*
     for (std::size_t j = 0; j < Z; ++j) {
         const double m = encoded[j];
         const double l = held_log_variance(encoded[Z + j]);
-        divergence += m * m + std::expm1(l) - l;
-        z[j] = encoded[j] + static_cast<float>(std::exp(0.5 * l)) * noise[j];
+        spreads[j] = std::exp(0.5 * l);
+        spreads[Z + j] = std::expm1(l);
+        divergence += m * m + spreads[Z + j] - l;
+        z[j] = encoded[j] + static_cast<float>(spreads[j]) * noise[j];
     }
     return -rule.kl_weight * 0.5 * divergence;
 }
 
 void latent_backward(const LatentRule& rule, const float* encoded, const float* noise,
-                     const float* of_z, double weight, std::size_t Z, float* of_encoded) {
+                     const double* spreads, const float* of_z, double weight, std::size_t Z,
+                     float* of_encoded) {
     for (std::size_t j = 0; j < Z; ++j) {
         const double m = encoded[j];
         if (rule.hard) {
@@ -59,11 +62,9 @@ void latent_backward(const LatentRule& rule, const float* encoded, const float* 
             of_encoded[Z + j] = 0;
             continue;
         }
-        const double l = held_log_variance(encoded[Z + j]);
-        const bool inside = static_cast<float>(l) == encoded[Z + j];
-        const double spread = std::exp(0.5 * l);
-        const double by_draw = 0.5 * of_z[j] * spread * noise[j];
-        const double by_divergence = 0.5 * rule.kl_weight * weight * std::expm1(l);
+        const bool inside = held_log_variance(encoded[Z + j]) == encoded[Z + j];
+        const double by_draw = 0.5 * of_z[j] * spreads[j] * noise[j];
+        const double by_divergence = 0.5 * rule.kl_weight * weight * spreads[Z + j];
         of_encoded[j] = static_cast<float>(of_z[j] - rule.kl_weight * weight * m);
         of_encoded[Z + j] = inside ? static_cast<float>(by_draw - by_divergence) : 0.0F;
     }

@@ -33,12 +33,14 @@ VEMFAST_API void latent_noise(std::uint64_t seed, std::uint32_t iteration, std::
 float held_log_variance(float value);
 
 // z of a row (Z), from its encoder outputs (2 Z) and its noise; the hard rule takes no noise.
-// Returns what the objective has of z, to be added to log p(x|z).
+// Returns what the objective has of z, to be added to log p(x|z). `spreads` (2 Z) receives the
+// standard deviations of q(z|x), and its variances minus one, for latent_backward.
 double latent_forward(const LatentRule& rule, const float* encoded, const float* noise,
-                      std::size_t Z, float* z);
+                      std::size_t Z, float* z, double* spreads);
 
 // The gradient by the encoder's outputs (2 Z), given that by z, both times the row's weight.
 void latent_backward(const LatentRule& rule, const float* encoded, const float* noise,
-                     const float* of_z, double weight, std::size_t Z, float* of_encoded);
+                     const double* spreads, const float* of_z, double weight, std::size_t Z,
+                     float* of_encoded);
 
 }  // namespace vemfast::detail

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <utility>
 
 #include "models/vae_batch.hpp"
@@ -13,8 +12,6 @@ namespace vemfast::models {
 namespace {
 
 constexpr std::size_t kRowsOfATile = 256;  // of what is not trained by batches
-// Of a row: Adam squares it in single precision.
-constexpr double kLargestGradient = 1e18;
 
 std::vector<Layer> layers(const std::vector<std::size_t>& widths, std::size_t& offset) {
     std::vector<Layer> found;
@@ -25,44 +22,33 @@ std::vector<Layer> layers(const std::vector<std::size_t>& widths, std::size_t& o
     return found;
 }
 
-// One step of Adam, unless something is not finite.
-void update(const VaeNetwork& network, VaeBatch& batch, VaeTraining& training,
-            const AdamSettings& adam, const VaeSums& sums, const float* gradient) {
-    const auto limit = static_cast<float>(std::min(
-        kLargestGradient * sums.weight, static_cast<double>(std::numeric_limits<float>::max())));
-    if (!std::isfinite(sums.bound) || !batch.below(gradient, limit)) {
-        ++training.failures;
-        ++training.halvings;
-        return;
-    }
-    const auto t = static_cast<double>(++training.updates);
-    const double rate = adam.learning_rate * std::exp2(-static_cast<double>(training.halvings));
-    batch.adam({.gradient = gradient,
-                .weights = training.weights,
-                .first = training.first,
-                .second = training.second,
-                .scale = static_cast<float>(1.0 / sums.weight),
-                .rate = static_cast<float>(rate / (1.0 - std::pow(adam.decay1, t))),
-                .root_scale = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(adam.decay2, t))),
-                .one_minus_1 = static_cast<float>(1.0 - adam.decay1),
-                .one_minus_2 = static_cast<float>(1.0 - adam.decay2),
-                .epsilon = static_cast<float>(adam.epsilon)});
-    const std::size_t variances = network.shape().n_variances;
-    float* own = training.weights + network.size() - variances;
-    for (std::size_t d = 0; d < variances; ++d)
-        own[d] = std::max(own[d], adam.least_log_variance);
-    training.failures = 0;
+std::size_t tile_of(std::size_t n_rows) {
+    return std::min(kRowsOfATile, std::max<std::size_t>(n_rows, 1));
 }
 
-// The batch's gradient, after gather().
-VaeSums batch_gradient(VaeBatch& batch, const float* weights, const VaePass& pass,
-                       float* gradient) {
-    batch.encode(weights);
-    batch.draw(pass);
-    batch.score(weights, true);
-    batch.backward_decoder(weights, gradient);
-    batch.backward_encoder(weights, pass, gradient);
-    return batch.sums();
+// `count` arrays in panels, zeros, the first line of each at the start of a cache line.
+class PanelArrays {
+  public:
+    PanelArrays(const VaePanels& panels, std::size_t count)
+        : size_(panels.size()), memory_(exec::allocate(size_ * count * sizeof(float))) {
+        std::fill_n((*this)[0], size_ * count, 0.0F);
+    }
+    float* operator[](std::size_t i) { return static_cast<float*>(memory_.get()) + i * size_; }
+
+  private:
+    std::size_t size_;
+    exec::Memory memory_;
+};
+
+// The next step, but for what depends on the batch.
+detail::AdamTask next_step(const AdamSettings& adam, const VaeTraining& training) {
+    const auto t = static_cast<double>(training.updates + 1);
+    const double rate = adam.learning_rate * std::exp2(-static_cast<double>(training.halvings));
+    return {.rate = static_cast<float>(rate / (1.0 - std::pow(adam.decay1, t))),
+            .root_scale = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(adam.decay2, t))),
+            .one_minus_1 = static_cast<float>(1.0 - adam.decay1),
+            .one_minus_2 = static_cast<float>(1.0 - adam.decay2),
+            .epsilon = static_cast<float>(adam.epsilon)};
 }
 
 }  // namespace
@@ -88,40 +74,58 @@ VaeNetwork::VaeNetwork(VaeShape shape) : shape_(std::move(shape)) {
 VaeSums VaeNetwork::sweep(VaeTraining& training, const AdamSettings& adam,
                           const std::vector<VaeRows>& blocks, const std::int64_t* order,
                           std::size_t n_rows, const VaePass& pass, const Poll& poll) const {
-    const std::size_t most = std::min(std::max<std::size_t>(pass.batch_size, 1), n_rows);
-    VaeBatch batch(*this, std::max<std::size_t>(most, 1), pass.n_threads, poll);
-    const exec::Memory memory = exec::allocate(size_ * sizeof(float));
-    auto* gradient = static_cast<float*>(memory.get());
+    const std::size_t most = std::max<std::size_t>(std::min(pass.batch_size, n_rows), 1);
+    const VaePanels panels(*this);
+    VaeBatch batch(*this, panels, most, pass.n_threads, poll);
+    PanelArrays arrays(panels, 4);
+    float* const flat[] = {training.weights, training.first, training.second};
+    for (std::size_t i = 0; i < 3; ++i)
+        panels.pack(flat[i], arrays[i]);
+    VaeTraining counts = training;  // what an interrupted pass leaves alone
     VaeSums total;
     for (std::size_t first = 0; first < n_rows; first += most) {
         interruption_point();
-        batch.gather(blocks, order + first, std::min(most, n_rows - first));
-        const VaeSums sums = batch_gradient(batch, training.weights, pass, gradient);
-        if (sums.weight <= 0)
+        batch.take(blocks, order + first, std::min(most, n_rows - first));
+        VaeStep step{next_step(adam, counts), arrays[3], adam.least_log_variance};
+        step.adam.weights = arrays[0];
+        step.adam.first = arrays[1];
+        step.adam.second = arrays[2];
+        const VaeStepped stepped = batch.train(pass, step);
+        if (stepped.sums.weight <= 0)
             continue;
-        update(*this, batch, training, adam, sums, gradient);
-        if (training.failures >= kMostFailures)
-            break;
-        if (training.failures == 0) {
-            total.bound += sums.bound;
-            total.weight += sums.weight;
+        if (stepped.updated) {
+            ++counts.updates;
+            counts.failures = 0;
+            total.bound += stepped.sums.bound;
+            total.weight += stepped.sums.weight;
+        } else {
+            ++counts.halvings;
+            if (++counts.failures >= kMostFailures)
+                break;
         }
     }
+    for (std::size_t i = 0; i < 3; ++i)
+        panels.unpack(arrays[i], flat[i]);
+    training = counts;
     return total;
 }
 
 VaeSums VaeNetwork::gradient(const float* weights, const VaeRows& rows, const VaePass& pass,
                              const Poll& poll, double* gradient) const {
     const std::size_t most = std::min(pass.batch_size, std::max<std::size_t>(rows.n_rows, 1));
-    VaeBatch batch(*this, most, pass.n_threads, poll);
+    const VaePanels panels(*this);
+    VaeBatch batch(*this, panels, most, pass.n_threads, poll);
+    PanelArrays arrays(panels, 2);
+    panels.pack(weights, arrays[0]);
     std::vector<float> own(size_);
     VaeSums total;
     for (std::size_t first = 0; first < rows.n_rows; first += most) {
         interruption_point();
-        batch.gather(rows, first, std::min(most, rows.n_rows - first));
-        const VaeSums sums = batch_gradient(batch, weights, pass, own.data());
+        batch.take(rows, first, std::min(most, rows.n_rows - first));
+        const VaeSums sums = batch.gradient(pass, arrays[0], arrays[1]);
         total.bound += sums.bound;
         total.weight += sums.weight;
+        panels.unpack(arrays[1], own.data());
         for (std::size_t i = 0; i < size_; ++i)
             gradient[i] += own[i];
     }
@@ -131,12 +135,14 @@ VaeSums VaeNetwork::gradient(const float* weights, const VaeRows& rows, const Va
 void VaeNetwork::encode(const float* weights, const VaeRows& rows, int n_threads, const Poll& poll,
                         float* mean, float* log_variance) const {
     const std::size_t Z = shape_.n_components;
-    VaeBatch batch(*this, std::min(kRowsOfATile, std::max<std::size_t>(rows.n_rows, 1)), n_threads,
-                   poll);
+    const VaePanels panels(*this);
+    VaeBatch batch(*this, panels, tile_of(rows.n_rows), n_threads, poll);
+    PanelArrays arrays(panels, 1);
+    panels.pack_encoder(weights, arrays[0]);
     for (std::size_t first = 0; first < rows.n_rows; first += kRowsOfATile) {
         interruption_point();
-        batch.gather(rows, first, std::min(kRowsOfATile, rows.n_rows - first));
-        batch.encode(weights);
+        batch.take(rows, first, std::min(kRowsOfATile, rows.n_rows - first));
+        batch.encode(arrays[0]);
         for (std::size_t i = 0; i < batch.rows(); ++i) {
             const float* own = batch.encoded(i);
             std::copy_n(own, Z, mean + (first + i) * Z);
@@ -149,12 +155,13 @@ void VaeNetwork::encode(const float* weights, const VaeRows& rows, int n_threads
 void VaeNetwork::decode(const float* weights, const float* z, std::size_t n_rows, int n_threads,
                         const Poll& poll, float* out) const {
     const std::size_t Z = shape_.n_components, D = shape_.n_features;
-    VaeBatch batch(*this, std::min(kRowsOfATile, std::max<std::size_t>(n_rows, 1)), n_threads,
-                   poll);
+    const VaePanels panels(*this);
+    VaeBatch batch(*this, panels, tile_of(n_rows), n_threads, poll);
+    PanelArrays arrays(panels, 1);
+    panels.pack_decoder(weights, arrays[0]);
     for (std::size_t first = 0; first < n_rows; first += kRowsOfATile) {
         interruption_point();
-        batch.take_codes(z + first * Z, std::min(kRowsOfATile, n_rows - first));
-        batch.decode(weights);
+        batch.decode(arrays[0], z + first * Z, std::min(kRowsOfATile, n_rows - first));
         for (std::size_t i = 0; i < batch.rows(); ++i)
             std::copy_n(batch.decoded(i), D, out + (first + i) * D);
     }
@@ -163,20 +170,19 @@ void VaeNetwork::decode(const float* weights, const float* z, std::size_t n_rows
 void VaeNetwork::log_density(const float* weights, const VaeRows& rows, const float* z,
                              int n_threads, const Poll& poll, double* out, float* of_z) const {
     const std::size_t Z = shape_.n_components;
-    VaeBatch batch(*this, std::min(kRowsOfATile, std::max<std::size_t>(rows.n_rows, 1)), n_threads,
-                   poll);
+    const VaePanels panels(*this);
+    VaeBatch batch(*this, panels, tile_of(rows.n_rows), n_threads, poll);
+    PanelArrays arrays(panels, 1);
+    panels.pack_decoder(weights, arrays[0]);
     for (std::size_t first = 0; first < rows.n_rows; first += kRowsOfATile) {
         interruption_point();
-        batch.gather(rows, first, std::min(kRowsOfATile, rows.n_rows - first));
-        batch.set_codes(z + first * Z);
-        batch.score(weights, false);
-        for (std::size_t i = 0; i < batch.rows(); ++i)
+        batch.take(rows, first, std::min(kRowsOfATile, rows.n_rows - first));
+        batch.score(arrays[0], z + first * Z, of_z != nullptr);
+        for (std::size_t i = 0; i < batch.rows(); ++i) {
             out[first + i] = batch.log_density(i);
-        if (of_z == nullptr)
-            continue;
-        batch.backward_decoder(weights, nullptr);
-        for (std::size_t i = 0; i < batch.rows(); ++i)
-            std::copy_n(batch.of_codes(i), Z, of_z + (first + i) * Z);
+            if (of_z != nullptr)
+                std::copy_n(batch.of_codes(i), Z, of_z + (first + i) * Z);
+        }
     }
 }
 

@@ -116,10 +116,4 @@ class VEMFAST_API VaeNetwork {
     std::size_t size_ = 0;
 };
 
-// The three products that networks are made of, alone, for tests and measurements: C (M x N, tight)
-// from A (M x K) and B (K x N), of which one factor may be given transposed.
-enum class ProductKind : int { plain, right_transposed, left_transposed };
-VEMFAST_API void product(ProductKind kind, const float* a, const float* b, std::size_t M,
-                         std::size_t K, std::size_t N, int n_threads, const Poll& poll, float* c);
-
 }  // namespace vemfast::models

@@ -1,4 +1,8 @@
 // One batch on its way through the networks and back, in memory that is allocated once.
+//
+// The threads of a team go through the stages together: rows are gathered, layers computed one
+// after the other, gradients taken down again, and the weights changed. A thread has its rows in
+// the stages that go by row and its strips of weights in the others, the same ones in each step.
 #pragma once
 
 #include <cstddef>
@@ -6,106 +10,117 @@
 #include <vector>
 
 #include "exec/memory.hpp"
+#include "exec/team.hpp"
 #include "isa/vae_kernels.hpp"
 #include "models/vae.hpp"
+#include "models/vae_panels.hpp"
+#include "models/vae_rows.hpp"
 
 namespace vemfast::models {
 
-// A matrix of floats whose rows are padded (see vae_task.hpp).
-struct Padded {
-    float* data = nullptr;
-    std::size_t ld = 0;
-    float* row(std::size_t i) const { return data + i * ld; }
+// A step of training: weights, gradient and what Adam remembers, in panels.
+struct VaeStep {
+    detail::AdamTask adam;  // all but gradient and scale
+    float* gradient = nullptr;
+    float least_log_variance = 0;
+};
+
+struct VaeStepped {
+    VaeSums sums;
+    bool updated = false;
 };
 
 class VaeBatch {
   public:
-    // For at most `most_rows` rows. `poll` must outlive it.
-    VaeBatch(const VaeNetwork& network, std::size_t most_rows, int n_threads, const Poll& poll);
+    // For at most `most_rows` rows. `poll` must outlive it; it is asked at interruption points,
+    // too.
+    VaeBatch(const VaeNetwork& network, const VaePanels& panels, std::size_t most_rows,
+             int n_threads, const Poll& poll);
     VaeBatch(const VaeBatch&) = delete;
     VaeBatch& operator=(const VaeBatch&) = delete;
 
-    std::size_t rows() const { return rows_; }
+    std::size_t rows() const { return chosen_.size(); }
 
-    // Takes n rows: those at these positions of the blocks, or the n from `first` of one block.
-    void gather(const std::vector<VaeRows>& blocks, const std::int64_t* order, std::size_t n);
-    void gather(const VaeRows& block, std::size_t first, std::size_t n);
-    // Takes n rows of z (n_components), and no x.
-    void take_codes(const float* z, std::size_t n);
+    // Takes rows: those at these positions of the blocks, or the n from `first` of one block.
+    void take(const std::vector<VaeRows>& blocks, const std::int64_t* order, std::size_t n);
+    void take(const VaeRows& block, std::size_t first, std::size_t n);
 
+    // q(z|x) of the rows that were taken, by weights in panels as everywhere here.
     void encode(const float* weights);
     const float* encoded(std::size_t row) const { return encoder_.back().out.row(row); }
 
-    // z from the encoder's outputs.
-    void draw(const VaePass& pass);
-    // z as given.
-    void set_codes(const float* z);
-
-    void decode(const float* weights);
+    // The decoder's outputs for n rows of z (n_components).
+    void decode(const float* weights, const float* codes, std::size_t n);
     const float* decoded(std::size_t row) const { return decoder_.back().out.row(row); }
-    // As decode, but for the last layer, whose place log p(x|z) and its gradient take.
-    void score(const float* weights, bool weighted);
-    double log_density(std::size_t row) const;
 
-    // The gradient by z, after score(); with `gradient`, also those by the decoder's weights.
-    void backward_decoder(const float* weights, float* gradient);
+    // log p(x|z) of the rows that were taken, and where asked for its gradient by z.
+    void score(const float* weights, const float* codes, bool with_gradient);
+    double log_density(std::size_t row) const { return densities_[row]; }
     const float* of_codes(std::size_t row) const { return of_codes_.row(row); }
-    // The gradients by the encoder's weights, after that.
-    void backward_encoder(const float* weights, const VaePass& pass, float* gradient);
 
-    // The weighted sums over the rows, after draw() and score().
-    VaeSums sums() const;
-
-    // Whether every number of the gradient is below the limit; a step of Adam. Both in parallel.
-    bool below(const float* gradient, float limit);
-    void adam(const detail::AdamTask& task);
+    // The gradient of the rows' bounds, and their sums.
+    VaeSums gradient(const VaePass& pass, const float* weights, float* gradient);
+    // The same, and then a step of Adam, unless something is not finite.
+    VaeStepped train(const VaePass& pass, const VaeStep& step);
 
   private:
     struct Level {
-        Layer layer;
+        PanelLayer panel;
         Padded out, slope;
+        Padded of_sums;  // the gradient by the layer's sums
     };
+    using Member = exec::Team;
 
-    const VaeRows* locate(std::int64_t position, std::size_t& row) const;
-    void gather_row(const VaeRows& block, std::size_t row, std::size_t i);
-    void finish_gather();
-    std::vector<Level> levels(const std::vector<Layer>& layers, float*& at) const;
     Padded padded(std::size_t width, float*& at) const;
+    std::vector<Level> levels(const std::vector<PanelLayer>& layers, float*& at) const;
+    const Padded& seen() const;  // what the encoder sees
+    VaeSums sums() const;
 
-    void pack(const Padded& from, std::size_t width);
-    void forward(std::vector<Level>& levels, std::size_t last, const Padded& input,
-                 const float* weights);
-    void layer(Level& level, const Padded& input, const float* weights, bool is_last);
-    // From the gradient by the outputs of a layer (in `of_out`): those by its weights, where
-    // `gradient` is not null, and by its inputs, where `of_in` has data.
-    void backward(const Level& level, const Padded& input, const Padded* slope,
-                  const Padded& of_out, const Padded& of_in, const float* weights, float* gradient);
+    float* scratch(const Member& member) const;
     template <class Work>
-    void parallel(std::size_t n, const Work& work);
+    void for_each_layer(const Work& work) const;
+    detail::LayerTask task(const Level& level, const Padded& input, const float* weights,
+                           detail::Activation activation) const;
+
+    // Stages; those that end at a barrier return what it says.
+    bool gather(Member& member, const VaePass* pass);
+    bool set_codes(Member& member, const float* codes);
+    bool draw(Member& member, const VaePass& pass);
+    bool forward(Member& member, const std::vector<Level>& levels, std::size_t last,
+                 const Padded& input, const float* weights);
+    void variances(Member& member, const float* weights);
+    bool likelihood(Member& member, const float* weights, const double* row_weights);
+    void add_densities(Member& member);
+    // From the gradient by the last layer's sums down to the first layer's, and to the inputs'
+    // where there is a place for it.
+    bool down(Member& member, const std::vector<Level>& levels, const Padded& of_input,
+              const float* weights);
+    bool undraw(Member& member, const VaePass& pass);
+    bool forward_and_back(Member& member, const VaePass& pass, const float* weights);
+    // Also notes in fine_ whether all of this thread's numbers are below the limit.
+    void by_weights(Member& member, float* gradient, float limit);
+    bool of_variances(float* gradient, float limit);
+    void adam(const Member& member, const VaeStep& step, float scale);
 
     const VaeNetwork& network_;
+    const VaePanels& panels_;
     const VaeKernels& kernels_;
     const Poll& poll_;
+    PollScope asked_;
     std::size_t most_rows_;
     int n_threads_;
-    std::size_t rows_ = 0;
 
     exec::Memory memory_;
-    Padded x_, seen_, observed_, z_, of_codes_, of_encoded_, noise_, of_sums_[2];
+    Padded x_, seen_, observed_, z_, of_codes_, noise_;
     std::vector<Level> encoder_, decoder_;
-    float* packed_left_ = nullptr;   // h or G, rows down
-    float* packed_other_ = nullptr;  // h transposed
-    float* panels_ = nullptr;        // one a slot
+    float* scratch_ = nullptr;  // a panel a thread
     float* precisions_ = nullptr;
     float* normalisers_ = nullptr;
     float* of_log_variances_ = nullptr;
 
-    const std::vector<VaeRows>* blocks_ = nullptr;
-    std::vector<std::int64_t> first_of_block_;
-    std::vector<double> weights_, ones_, latent_terms_, densities_, strips_;
-    std::vector<std::uint64_t> global_rows_;
-    std::vector<unsigned char> has_missing_;
-    bool any_missing_ = false;
+    ChosenRows chosen_;
+    std::vector<double> ones_, spreads_, latent_terms_, densities_, strips_;
+    std::vector<unsigned char> fine_;  // a thread each
 };
 
 }  // namespace vemfast::models

@@ -1,66 +1,88 @@
-// The products of networks by themselves.
+#include "models/vae_product.hpp"
+
 #include <algorithm>
 
-#include "exec/memory.hpp"
-#include "exec/parallel.hpp"
+#include "exec/team.hpp"
 #include "isa/dispatch.hpp"
-#include "models/vae.hpp"
+#include "models/vae_share.hpp"
 
 namespace vemfast::models {
 
 namespace {
 
-constexpr std::size_t kPanelsOfAnItem = 8;
+std::size_t rounded_up(std::size_t n, std::size_t step) {
+    return (n + step - 1) / step * step;
+}
 
-std::size_t items(std::size_t n, std::size_t step) {
-    return (n + step - 1) / step;
+std::size_t padded(std::size_t width) {
+    return rounded_up(width, detail::kVaePad);
+}
+
+// Where number (row, column) of a matrix of `rows` rows is in panels.
+std::size_t in_panels(std::size_t row, std::size_t column, std::size_t rows) {
+    const std::size_t columns = kernels().vae.panel_columns;
+    return (column / columns * rows + row) * columns + column % columns;
 }
 
 }  // namespace
 
-void product(ProductKind kind, const float* a, const float* b, std::size_t M, std::size_t K,
-             std::size_t N, int n_threads, const Poll& poll, float* c) {
-    const VaeKernels& kernels = vemfast::kernels().vae;
-    const std::size_t panels = items(M, kernels.panel_rows);
-    const std::size_t strips = items(N, kernels.panel_columns);
-    const std::size_t wide = strips * kernels.panel_columns;  // rows of the result with padding
-    const int slots = exec::n_slots(static_cast<std::int64_t>(strips), n_threads);
-    const std::size_t packed_floats = items(panels * kernels.panel_rows * K, 16) * 16;
-    const std::size_t panel = items(kernels.panel_floats, 16) * 16;
-    const exec::Memory memory =
-        exec::allocate(sizeof(float) * (packed_floats + panel * static_cast<std::size_t>(slots) +
-                                        2 * M * wide + 2 * N));
-    auto* packed = static_cast<float*>(memory.get());
-    float* own = packed + packed_floats;
-    float* out = own + panel * static_cast<std::size_t>(slots);
-    float* slope = out + M * wide;
-    float* intercepts = slope + M * wide;
-    std::fill_n(intercepts, 2 * N, 0.0F);
+VaeProduct::VaeProduct(ProductKind kind, const float* a, const float* b, std::size_t M,
+                       std::size_t K, std::size_t N, int n_threads)
+    : kind_(kind), M_(M), K_(K), N_(N), n_threads_(std::max(n_threads, 1)) {
     const bool left = kind == ProductKind::left_transposed;
-    exec::parallel_for(static_cast<std::int64_t>(items(panels, kPanelsOfAnItem)), n_threads, poll,
-                       [&](std::int64_t item, int) {
-                           const std::size_t first =
-                               static_cast<std::size_t>(item) * kPanelsOfAnItem;
-                           kernels.pack(a, left ? 1 : K, left ? M : 1, M, K, first,
-                                        std::min(panels, first + kPanelsOfAnItem), packed);
-                       });
-    exec::parallel_for(
-        static_cast<std::int64_t>(strips), n_threads, poll, [&](std::int64_t item, int slot) {
-            const auto strip = static_cast<std::size_t>(item);
-            float* thread = own + static_cast<std::size_t>(slot) * panel;
-            if (kind == ProductKind::plain)
-                kernels.layer({packed, M, K, N, b, intercepts, detail::Activation::identity, out,
-                               slope, wide},
-                              strip, thread);
-            else if (kind == ProductKind::right_transposed)
-                kernels.inputs({packed, M, N, K, b, nullptr, out, wide}, strip, thread);
-            else
-                kernels.weights({packed, K, M, N, b, N, c, intercepts}, strip, thread);
-        });
-    if (left)
-        return;
-    for (std::size_t m = 0; m < M; ++m)
-        std::copy_n(out + m * wide, N, c + m * N);
+    const bool right = kind == ProductKind::right_transposed;
+    const std::size_t rows_a = left ? K : M, columns_a = left ? M : K;
+    const std::size_t rows_b = right ? N : K, columns_b = right ? K : N;
+    wide_a_ = padded(columns_a);
+    wide_b_ = padded(columns_b);
+    wide_c_ = padded(N);
+    scratch_floats_ = rounded_up(kernels().vae.panel_floats, 16);
+    const std::size_t size_c = rounded_up(M, 16) * wide_c_;
+    const std::size_t total = rows_a * wide_a_ + rounded_up(rows_b, 16) * wide_b_ + 2 * size_c +
+                              wide_c_ + scratch_floats_ * static_cast<std::size_t>(n_threads_);
+    memory_ = exec::allocate(total * sizeof(float));
+    a_ = static_cast<float*>(memory_.get());
+    std::fill_n(a_, total, 0.0F);
+    b_ = a_ + rows_a * wide_a_;
+    c_ = b_ + rounded_up(rows_b, 16) * wide_b_;
+    slope_ = c_ + size_c;
+    intercepts_ = slope_ + size_c;
+    scratch_ = intercepts_ + wide_c_;
+    for (std::size_t i = 0; i < rows_a; ++i)
+        std::copy_n(a + i * columns_a, columns_a, a_ + i * wide_a_);
+    for (std::size_t i = 0; i < rows_b; ++i) {
+        for (std::size_t j = 0; j < columns_b; ++j)
+            b_[left ? i * wide_b_ + j : in_panels(i, j, rows_b)] = b[i * columns_b + j];
+    }
+}
+
+void VaeProduct::compute(const Poll& poll) {
+    const VaeKernels& kernels = vemfast::kernels().vae;
+    exec::team(n_threads_, poll, [&](exec::Team& member) {
+        float* scratch = scratch_ + scratch_floats_ * static_cast<std::size_t>(member.slot());
+        const std::size_t strips = (N_ + kernels.panel_columns - 1) / kernels.panel_columns;
+        share(member, strips, M_, kernels.panel_rows,
+              [&](std::size_t strip, std::size_t first, std::size_t end) {
+                  if (kind_ == ProductKind::plain)
+                      kernels.layer({a_, wide_a_, K_, N_, b_, intercepts_,
+                                     detail::Activation::identity, c_, slope_, wide_c_},
+                                    strip, first, end);
+                  else if (kind_ == ProductKind::right_transposed)
+                      kernels.inputs({a_, wide_a_, N_, K_, b_, nullptr, c_, wide_c_}, strip, first,
+                                     end, scratch);
+                  else
+                      kernels.weights({a_, wide_a_, K_, M_, b_, wide_b_, c_, intercepts_}, strip,
+                                      first, end, scratch);
+              });
+    });
+}
+
+void VaeProduct::copy_result(float* c) const {
+    for (std::size_t i = 0; i < M_; ++i) {
+        for (std::size_t j = 0; j < N_; ++j)
+            c[i * N_ + j] =
+                c_[kind_ == ProductKind::left_transposed ? in_panels(i, j, M_) : i * wide_c_ + j];
+    }
 }
 
 }  // namespace vemfast::models

@@ -220,5 +220,6 @@ def test_products(shape, n_threads):
         ("right transposed", a, np.ascontiguousarray(b.T)),
         ("left transposed", np.ascontiguousarray(a.T), b),
     ):
-        found = _core.vae_product(kind, left, right, n_threads)
-        np.testing.assert_allclose(found, expected, atol=1e-5 * np.sqrt(K))
+        product = _core.VaeProduct(kind, left, right, n_threads)
+        product.compute()
+        np.testing.assert_allclose(product.result(), expected, atol=1e-5 * np.sqrt(K))

@@ -1,15 +1,18 @@
 // Running out of memory at each place where the parallel primitives allocate: an exception on the
-// calling thread, and nothing leaks. The program replaces the global allocator for that.
+// calling thread, and nothing leaks; and loops that allocate nothing. The program replaces the
+// global allocator for that.
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <new>
 #include <string>
+#include <vector>
 
 #include "check.hpp"
 #include "exec/memory.hpp"
 #include "exec/parallel.hpp"
+#include "models/vae.hpp"
 
 namespace {
 
@@ -109,6 +112,40 @@ TEST_CASE(each_refused_allocation_is_an_exception_and_leaks_nothing) {
         }
         CHECK(sum_with(10000, n_threads) == 4950);
         CHECK(live == before);
+    }
+}
+
+TEST_CASE(batches_of_an_autoencoder_allocate_nothing) {
+    using namespace vemfast::models;
+    constexpr std::size_t kRows = 40;
+    const VaeNetwork network({200,
+                              7,
+                              {190},
+                              vemfast::detail::Activation::relu,
+                              vemfast::detail::Likelihood::bernoulli,
+                              0});
+    const std::vector<float> x(kRows * 200, 0.5F);
+    VaeRows rows;
+    rows.n_rows = kRows;
+    rows.values = x.data();
+    rows.row_stride = 200;
+    const std::vector<std::int64_t> order(60 * kRows, 3);
+    std::vector<float> weights(network.size(), 0.01F), first(weights.size()), second(first);
+    constexpr int kPlenty = 1 << 30;
+    const auto allocations = [&](std::size_t batches, int n_threads) {
+        VaeTraining training{weights.data(), first.data(), second.data(), 0, 0, 0};
+        allocations_left = kPlenty;
+        watching = true;
+        network.sweep(training, {}, {rows}, order.data(), batches * kRows,
+                      {{}, 1, 1, kRows, n_threads}, {});
+        watching = false;
+        return kPlenty - allocations_left;
+    };
+    for (const int n_threads : {1, 2}) {
+        (void)allocations(1, n_threads);  // starts the threads
+        const int of_one = allocations(1, n_threads);
+        CHECK(of_one > 0);
+        CHECK(allocations(60, n_threads) == of_one);
     }
 }
 

@@ -10,6 +10,7 @@
 
 #include "check.hpp"
 #include "models/vae.hpp"
+#include "vemfast/errors.hpp"
 
 namespace {
 
@@ -83,6 +84,19 @@ bool near(double a, double b, double tolerance) {
     return std::fabs(a - b) <= tolerance * std::max(1.0, std::fabs(b));
 }
 
+// log p(x|z) of one row of bits.
+double density(const Problem& problem, std::size_t i, const float* z) {
+    const std::size_t D = problem.network.shape().n_features;
+    const std::vector<double> a = outputs(problem, z);
+    double total = 0;
+    for (std::size_t d = 0; d < D; ++d) {
+        const double x = problem.x[i * D + d];
+        if (!std::isnan(x))
+            total += x * a[d] - std::log1p(std::exp(a[d]));
+    }
+    return total;
+}
+
 void check_densities(std::vector<std::size_t> hidden, std::size_t D, std::size_t Z, std::size_t n) {
     Problem problem({D, Z, std::move(hidden), Activation::tanh, Likelihood::bernoulli, 0}, n);
     problem.x[D / 2] = std::numeric_limits<float>::quiet_NaN();
@@ -94,15 +108,19 @@ void check_densities(std::vector<std::size_t> hidden, std::size_t D, std::size_t
     std::vector<float> of_z(n * Z);
     problem.network.log_density(problem.weights.data(), problem.rows(), z.data(), 2, {},
                                 found.data(), of_z.data());
+    std::vector<float> moved(Z);
     for (std::size_t i = 0; i < n; ++i) {
-        const std::vector<double> a = outputs(problem, z.data() + i * Z);
-        double expected = 0;
-        for (std::size_t d = 0; d < D; ++d) {
-            const double x = problem.x[i * D + d];
-            if (!std::isnan(x))
-                expected += x * a[d] - std::log1p(std::exp(a[d]));
+        const float* own = z.data() + i * Z;
+        CHECK(near(found[i], density(problem, i, own), 1e-5));
+        for (std::size_t j = 0; j < Z; j += 7) {
+            const auto at = [&](float step) {
+                std::copy_n(own, Z, moved.begin());
+                moved[j] += step;
+                return density(problem, i, moved.data());
+            };
+            const float step = 1.0F / 256;
+            CHECK(near(of_z[i * Z + j], (at(step) - at(-step)) / (2.0 * step), 2e-3));
         }
-        CHECK(near(found[i], expected, 1e-5));
     }
 }
 
@@ -189,6 +207,30 @@ TEST_CASE(updates_that_are_not_finite_are_left_out) {
     CHECK(training.halvings == kMostFailures);
     CHECK(training.updates == 0);
     CHECK(problem.weights == before);
+}
+
+TEST_CASE(a_serial_pass_can_be_interrupted) {
+    Problem problem({100, 7, {190}, Activation::relu, Likelihood::bernoulli, 0}, 30);
+    const std::vector<float> before = problem.weights;
+    std::vector<float> first(before.size()), second(before.size());
+    std::vector<std::int64_t> order(300000);  // longer than the 50 ms between two questions
+    for (std::size_t i = 0; i < order.size(); ++i)
+        order[i] = static_cast<std::int64_t>(i % problem.n);
+    for (const int n_threads : {1, 2}) {
+        int asked = 0;
+        VaeTraining training{problem.weights.data(), first.data(), second.data(), 0, 0, 0};
+        bool interrupted = false;
+        try {
+            problem.network.sweep(training, {}, {problem.rows()}, order.data(), order.size(),
+                                  {{}, 4, 1, 10, n_threads}, [&] { return ++asked == 1; });
+        } catch (const vemfast::Interrupted&) {
+            interrupted = true;
+        }
+        CHECK(interrupted);
+        CHECK(asked == 1);
+        CHECK(training.updates == 0);  // half a pass is as none
+        CHECK(problem.weights == before);
+    }
 }
 
 }  // namespace

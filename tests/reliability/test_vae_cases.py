@@ -127,13 +127,15 @@ def test_V11_exploding_rows_are_to_be_standardised():
 
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_V12_the_same_bits_for_a_seed_and_any_number_of_threads(likelihood):
-    one = fitted(likelihood, n_jobs=1, hidden_layer_sizes=(70, 33))
+    # Wide enough that a batch is shared among threads.
+    options = {"hidden_layer_sizes": (200, 101), "batch_size": 90, "max_iter": 2}
+    one = fitted(likelihood, n_jobs=1, **options)
     for n_jobs in (1, 2, 3):
-        other = fitted(likelihood, n_jobs=n_jobs, hidden_layer_sizes=(70, 33))
+        other = fitted(likelihood, n_jobs=n_jobs, **options)
         np.testing.assert_array_equal(weights(other), weights(one))
         assert other.loss_curve_ == one.loss_curve_
         np.testing.assert_array_equal(other.elbo(ROWS[likelihood]), one.elbo(ROWS[likelihood]))
-    seed = fitted(likelihood, random_state=4, hidden_layer_sizes=(70, 33))
+    seed = fitted(likelihood, random_state=4, **options)
     assert not np.array_equal(weights(seed), weights(one))
 
 

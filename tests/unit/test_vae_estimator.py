@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse
 from scipy import stats
 from sklearn.decomposition import PCA, FactorAnalysis
+from sklearn.exceptions import ConvergenceWarning
 from vae_data import LIKELIHOODS, ROWS, autoencoder, fitted, weights
 
 import vemfast
@@ -147,11 +148,31 @@ def test_em_of_a_network_names_what_works():
         ({"noise": "diag"}, "noise"),
         ({"n_iter_no_change": 3}, "n_iter_no_change"),
         ({"tol": 1.0}, "tol"),
+        ({"hidden_layer_sizes": (), "activation": "tanh"}, "activation"),
     ],
 )
 def test_options_without_effect_are_refused(options, name):
     with pytest.raises(ValueError, match=f"{name}=.* has no effect"):
         autoencoder(**options).fit(X)
+
+
+@pytest.mark.parametrize("inference", ["em", "hard-em"])
+def test_draws_and_steps_where_nothing_is_drawn_are_refused(inference):
+    rows = ROWS["gaussian"]
+    options = {"inference": inference, "likelihood": "gaussian", "random_state": 0}
+    if inference == "em":
+        options["hidden_layer_sizes"] = ()
+    vae = VariationalAutoencoder(2, max_iter=5, **options).fit(rows)
+    for use in (vae.elbo, vae.score_samples):
+        with pytest.raises(ValueError, match="n_draws=7 has no effect"):
+            use(rows, n_draws=7)
+        with pytest.raises(ValueError, match="n_draws must be"):
+            use(rows, n_draws=0)
+    for use in (vae.elbo, vae.transform, vae.reconstruct):
+        with pytest.raises(ValueError, match="refine"):
+            use(rows, refine=3)
+        with pytest.raises(ValueError, match="refine must be"):
+            use(rows, refine=-1)
 
 
 def test_a_plain_autoencoder_has_larger_codes_than_one_with_a_prior():
@@ -227,13 +248,56 @@ def test_partial_fit_goes_on_and_fit_forgets_it():
     assert vae.n_iter_ == len(vae.loss_curve_) == 25
     assert vae.loss_curve_[-1] < vae.loss_curve_[0] - 0.5
     before = weights(vae)
-    with pytest.raises(ValueError, match="hidden is"):
+    with pytest.raises(ValueError, match=r"hidden_layer_sizes is \(3,\), but was \(16,\)"):
         vae.set_params(hidden_layer_sizes=(3,)).partial_fit(rows)
     np.testing.assert_array_equal(weights(vae), before)
     vae.set_params(hidden_layer_sizes=(16,), max_iter=1)
     assert len(vae.fit(rows).loss_curve_) == 1
     assert "_online" not in vars(vae)
     assert not hasattr(VariationalAutoencoder(**LINEAR), "partial_fit")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("beta_1", 0.5),
+        ("beta_2", 0.5),
+        ("inference", "hard-em"),
+        ("missing", "marginalize"),
+        ("kl_warmup", 3),
+        ("n_components", 3),
+    ],
+)
+def test_partial_fit_names_the_option_that_changed(name, value):
+    vae = autoencoder().partial_fit(X)
+    before = weights(vae)
+    with pytest.raises(ValueError, match=f"^{name} is {value!r}, but was"):
+        vae.set_params(**{name: value}).partial_fit(X)
+    np.testing.assert_array_equal(weights(vae), before)
+
+
+def test_partial_fit_may_change_the_size_of_steps():
+    vae = autoencoder().partial_fit(X)
+    vae.set_params(learning_rate_init=1e-9, batch_size=7, n_jobs=2)
+    before = weights(vae)
+    np.testing.assert_allclose(weights(vae.partial_fit(X)), before, atol=1e-6)
+
+
+@pytest.mark.parametrize("noise", ["spherical", "diag"])
+def test_warm_start_of_exact_em(noise):
+    """It begins where the last fit ended, on whatever rows."""
+    rows = ROWS["gaussian"]
+    options = {**LINEAR, "noise": noise, "tol": 1e-6, "max_iter": 5000, "random_state": 0}
+    first = VariationalAutoencoder(2, **options).fit(rows)
+    # Rows that were not fitted: spherical EM would begin at their closed form.
+    others = rows[::2] * 1.5
+    warm = VariationalAutoencoder(2, **options).fit(rows)
+    warm.set_params(warm_start=True, max_iter=1, tol=0.0)
+    with pytest.warns(ConvergenceWarning):
+        warm.fit(others)
+    assert warm.lower_bounds_[0] == pytest.approx(first.score_samples(others).sum(), rel=1e-9)
+    with pytest.raises(ValueError, match="warm_start"):
+        warm.set_params(n_components=1).fit(rows)
 
 
 def test_warm_start_goes_on_from_the_weights():
@@ -255,11 +319,24 @@ def test_early_stopping_keeps_the_best_and_waits_for_the_warmup():
     assert max(scores) > scores[-1]
     assert max(scores[-2:]) <= max(scores[:-2]) + 1e-4
     _, held = vae._split(vae._block(ROWS["gaussian"]))
+    assert held.n == 15
     assert points.held_out_bound(*vae._fitted(), held, 0, 1) == pytest.approx(max(scores))
     waiting = fitted("gaussian", learning_rate_init=0.02, kl_warmup=60, **options)
     assert waiting.n_iter_ >= 60
     with pytest.raises(ValueError, match="leaves none to train with"):
         autoencoder(early_stopping=True).fit(X[:1])
+
+
+def test_rows_held_out_are_of_the_random_state():
+    """Also where it is a generator: other seeds, other rows; the same seed, the same ones."""
+    block = fitted()._block(X)
+    for kind in (np.random.default_rng, np.random.RandomState):
+        a, b, c = (
+            autoencoder(early_stopping=True, random_state=kind(seed))._split(block)[1].X
+            for seed in (1, 1, 2)
+        )
+        np.testing.assert_array_equal(a, b)
+        assert not np.array_equal(a, c)
 
 
 def test_callbacks_see_every_pass_and_stop():

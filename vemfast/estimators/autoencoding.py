@@ -84,8 +84,11 @@ class AutoencodingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, E
             self._check_range(rows)
             return IndexedBlock(rows.view(np.uint8), dtype=np.float32)
         rows = self._validated(estimator, X, reset)
-        self._check_finite(rows, self._takes_nan())
-        self._check_range(rows)
+        limits = rows.min(), rows.max()  # what is not finite shows here: one look at all numbers
+        if not np.isfinite(limits).all():
+            self._check_finite(rows, self._takes_nan())
+            limits = _limits(rows)
+        self._check_limits(*limits)
         if rows.shape[1] > 1 and rows.strides[1] != rows.itemsize:
             rows = np.ascontiguousarray(rows)  # once, and not in every pass
         return RowBlock(rows)
@@ -124,11 +127,11 @@ class AutoencodingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, E
         return IndexedBlock(rows, dtype=np.float32)
 
     def _check_range(self, values: Array) -> None:
+        if values.size:
+            self._check_limits(*_limits(values))
+
+    def _check_limits(self, low: Any, high: Any) -> None:
         """Raise a ValueError for numbers that the likelihood does not have."""
-        if not values.size:
-            return
-        with np.errstate(invalid="ignore"):
-            low, high = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
         name = type(self).__name__
         if self.likelihood == "bernoulli" and (low < 0 or high > 1):
             raise ValueError(
@@ -161,7 +164,7 @@ class AutoencodingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, E
         seed, threads = seeds(random_state, 2)[0], self._threads()
         q = points.posterior(model, state, block, threads)
         if _count("refine", refine, 0):
-            self._needs_posterior("refine")
+            self._may_refine()
             own = seeds(random_state, 2)[1]  # draws of its own, so that scores are fair
             q = points.refined(model, state, block, q, int(refine), own, threads)
         return model, state, block, q, seed, threads
@@ -173,6 +176,19 @@ class AutoencodingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, E
                 "inference='variational-em'"
             )
 
+    def _may_refine(self) -> None:
+        self._needs_posterior("refine")
+        if self.inference == "em":
+            raise ValueError("refine has no effect with inference='em', whose q(z|x) is exact")
+
+    def _without_draws(self, n_draws: int, usual: int) -> None:
+        """Raise a ValueError for draws that nothing would be drawn for."""
+        if _count("n_draws", n_draws, 1) != usual:
+            raise ValueError(
+                f"n_draws={n_draws!r} has no effect with inference={self.inference!r}, where "
+                "nothing is drawn; it is for inference='variational-em'"
+            )
+
     def transform(self, X: Any, *, refine: int = 0, random_state: Any = 0) -> Array:
         """Return the means of q(z|x), shape (n_samples, n_components).
 
@@ -182,7 +198,7 @@ class AutoencodingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, E
         refine : int, default=0
             Gradient steps that improve q(z|x) of each row from the encoder's answer
             (semi-amortised inference; Kim et al. 2018). Its bound, under the draws of the steps,
-            does not fall.
+            does not fall. For "variational-em".
         random_state : int, RandomState, Generator or None, default=0
             Of those draws.
         """
@@ -230,7 +246,11 @@ class AutoencodingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, E
             Of the draws.
         """
         draws = _count("n_draws", n_draws, 1)
+        if self.inference != "variational-em":
+            self._without_draws(draws, 1)
         if self.inference == "em":
+            if _count("refine", refine, 0):
+                self._may_refine()
             return self.score_samples(X)
         model, state, block, q, seed, threads = self._q(X, refine, random_state)
         if self.inference == "hard-em":
@@ -271,6 +291,8 @@ class AutoencodingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, E
         Importance-weighted with `n_draws` draws; exact under "em". Under "hard-em", which has no
         q(z|x), log p(x, z) as of `elbo`.
         """
+        if self.inference != "variational-em":
+            self._without_draws(n_draws, 100)
         if self.inference == "em":
             block = self._block(X)
             return points.log_density_linear(vars(self), dense_rows(block))
@@ -366,6 +388,12 @@ def dense_rows(block: Rows) -> Array:
     return np.asarray(
         scipy.sparse.csr_array((values, rows.indices, rows.indptr), shape=shape).toarray()
     )
+
+
+def _limits(values: Array) -> tuple[Any, Any]:
+    """Return the least and the largest number, NaN apart."""
+    with np.errstate(invalid="ignore"):
+        return np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
 
 
 def _count(name: str, value: Any, least: int) -> int:

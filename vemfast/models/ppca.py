@@ -100,14 +100,14 @@ class ProbabilisticPca(Model):
             squares += w @ (x * x)
         mean = sums / total
         variances = np.maximum(squares / total - mean**2, self.variance_floor)
-        params = Params(self._params, "point")
         stream = Stream(step.seed, 0, START_STREAM, 0)
         draws = [stream.normal() for _ in range(self.D * self.Z)]
         spread = np.sqrt(variances)[:, None]
-        params["loadings"] = 0.5 * spread * np.reshape(draws, (self.D, self.Z)) / np.sqrt(self.Z)
-        params["mean"] = mean
-        params["variances"] = variances if self.noise == "diag" else variances.mean()
-        return params
+        return self.params(
+            0.5 * spread * np.reshape(draws, (self.D, self.Z)) / np.sqrt(self.Z),
+            mean,
+            variances if self.noise == "diag" else variances.mean(),
+        )
 
     def maximum(self, blocks: Sequence[RowBlock]) -> Params:
         """Return the maximum of the likelihood with spherical noise, in closed form.
@@ -123,10 +123,14 @@ class ProbabilisticPca(Model):
         mean = sums / total
         values, vectors = np.linalg.eigh(products / total - np.outer(mean, mean))
         variance = max(float(values[: -self.Z].mean()), self.variance_floor)
-        params = Params(self._params, "point")
         spread = np.sqrt(np.maximum(values[-self.Z :] - variance, 0.0))
-        params["loadings"], params["mean"] = vectors[:, -self.Z :] * spread, mean
-        params["variances"] = variance
+        return self.params(vectors[:, -self.Z :] * spread, mean, variance)
+
+    def params(self, loadings: Array, mean: Array, variances: Array | float) -> Params:
+        """Return parameters with these values; the mean is relative to the origin."""
+        params = Params(self._params, "point")
+        params["loadings"], params["mean"] = loadings, mean
+        params["variances"] = variances
         return params
 
     def prepare(self, params: Params) -> LinearTable:
