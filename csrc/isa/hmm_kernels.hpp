@@ -59,6 +59,10 @@ struct GaussianChainKernels {
     ChainEntry<detail::GaussianSteps<double>> on_double;
 };
 
+struct ScoredChainKernels {
+    ChainEntry<detail::ScoredSteps> on_double;
+};
+
 struct IndexedChainKernels {
     ChainEntry<detail::IndexedSteps<float>> on_float;
     ChainEntry<detail::IndexedSteps<double>> on_double;

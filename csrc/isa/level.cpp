@@ -15,6 +15,7 @@ extern const IndexedChainKernels indexed_chain_kernels;
 extern const IndexedKernels indexed_kernels;
 extern const LdaKernels lda_kernels;
 extern const MixtureKernels mixture_kernels;
+extern const ScoredChainKernels scored_chain_kernels;
 extern const SpecialKernels special_kernels;
 extern const VaeKernels vae_kernels;
 
@@ -28,6 +29,7 @@ constinit const KernelTable kernel_table{
     .lda = lda_kernels,
     .gaussian_chain = gaussian_chain_kernels,
     .indexed_chain = indexed_chain_kernels,
+    .scored_chain = scored_chain_kernels,
     .special = special_kernels,
     .vae = vae_kernels,
 };

@@ -23,6 +23,7 @@ struct KernelTable {
     const LdaKernels& lda;
     const GaussianChainKernels& gaussian_chain;
     const IndexedChainKernels& indexed_chain;
+    const ScoredChainKernels& scored_chain;
     const SpecialKernels& special;
     const VaeKernels& vae;
 };

@@ -46,6 +46,12 @@ struct IndexedSteps {
     const std::int32_t* labels = nullptr;
 };
 
+// Scores that somebody else has made.
+struct ScoredSteps {
+    const double* scores = nullptr;  // n_steps x n_states
+    std::size_t n_states = 0;
+};
+
 // Consecutive steps of one leaf: whole sequences, or a part of one.
 struct ChainPart {
     std::size_t first = 0;    // step

@@ -1,0 +1,1 @@
+"""EM loops of one's own over the kernels of vemfast."""

