@@ -1,5 +1,6 @@
 # vemfast/kernels.pyx, the functions that Cython code takes with `cimport vemfast.kernels`: an
 # extension of its own, so that _core and it need nothing of each other.
+find_package(Python REQUIRED COMPONENTS Interpreter Development.Module)
 execute_process(COMMAND ${Python_EXECUTABLE} -m cython --version
     RESULT_VARIABLE VEMFAST_CYTHON_FAILS OUTPUT_QUIET ERROR_QUIET)
 if(VEMFAST_CYTHON_FAILS)
