@@ -23,7 +23,7 @@ X, lengths = (
 )
 model.fit(X, lengths)
 deviation = ((X[:, None] - model.means_) ** 2).sum(axis=2)
-variances = np.array([covariance[0, 0] for covariance in model.covars_])
+variances = model.covars_
 scores = -0.5 * deviation / variances - np.log(2 * np.pi * variances)
 posteriors, paths, evidence = loops.smooth_all(
     model.startprob_, model.transmat_, scores.reshape(4, 300, 3)
