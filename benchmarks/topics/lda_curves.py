@@ -106,7 +106,14 @@ def _curve(fit: Any, judge: Judge) -> Curve:
         passes = wanted
         curve.append((passes, total, judge.score(*fit.found())))
         wanted = max(passes + 1, round(passes * _GROWTH))
-        if total * wanted / passes > budget:
+        first, start, _ = curve[0]
+        if not whole:
+            expected = total * wanted / passes
+        elif passes == first:
+            expected = total  # of which the start may be the most
+        else:
+            expected = total + (wanted - passes) * max(0.0, total - start) / (passes - first)
+        if expected > budget:
             return curve
 
 
