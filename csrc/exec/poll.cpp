@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "exec/region.hpp"
 #include "vemfast/errors.hpp"
 
 namespace vemfast {
@@ -14,6 +15,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kPollInterval{50};
 
 thread_local const Poll* current_poll = nullptr;
+thread_local const exec::StopScope* current_stop = nullptr;
 thread_local Clock::time_point last_asked;
 
 // Calls that come much faster than the clock matters are counted instead of timed.
@@ -34,7 +36,16 @@ PollScope::~PollScope() {
     current_poll = outer_;
 }
 
+exec::StopScope::StopScope(const std::atomic<bool>& flag)
+    : flag_(flag), outer_(std::exchange(current_stop, this)) {}
+
+exec::StopScope::~StopScope() {
+    current_stop = outer_;
+}
+
 void interruption_point() {
+    if (current_stop != nullptr && current_stop->stopped())
+        throw Interrupted();
     if (current_poll == nullptr || !*current_poll || --calls_left > 0)
         return;
     const auto now = Clock::now();

@@ -30,6 +30,12 @@ class Outcome {
     explicit Outcome(const Poll& poll) : poll_(poll) {}
 
     bool stopped() const { return stop_.load(std::memory_order_relaxed); }
+    const std::atomic<bool>& interrupted() const { return interrupted_; }
+
+    void interrupt() noexcept {
+        interrupted_.store(true, std::memory_order_relaxed);
+        stop_.store(true, std::memory_order_relaxed);
+    }
 
     void fail(std::int64_t item, std::exception_ptr error) noexcept {
         const std::lock_guard lock(mutex_);
@@ -46,14 +52,12 @@ class Outcome {
             return;
         }
         try {
-            interrupted_ = interrupted_ || poll_();
+            if (!interrupted_ && poll_())
+                interrupt();
         } catch (...) {
             fail(-1, std::current_exception());
         }
         last_poll_ = Clock::now();
-        if (interrupted_) {
-            stop_.store(true, std::memory_order_relaxed);
-        }
     }
 
     // Before a thread takes its first item.
@@ -86,7 +90,7 @@ class Outcome {
   private:
     const Poll& poll_;
     Clock::time_point last_poll_ = Clock::now();
-    bool interrupted_ = false;
+    std::atomic<bool> interrupted_ = false;
     std::atomic<bool> stop_ = false;
     std::atomic<int> working_ = 0;
     std::mutex mutex_;
@@ -141,6 +145,7 @@ void for_each_item(std::int64_t n_items, int n_threads, const Poll& poll,
     Outcome outcome(poll);
     std::atomic<std::int64_t> next = 0;
     const auto worker = [&](int slot, int /*size*/) {
+        const StopScope heeds(outcome.interrupted());
         outcome.enter();
         while (!outcome.stopped()) {
             // In this order, so that who finds no item left sees all who took one.
@@ -150,6 +155,8 @@ void for_each_item(std::int64_t n_items, int n_threads, const Poll& poll,
             }
             try {
                 work(item, slot);
+            } catch (const Interrupted&) {
+                outcome.interrupt();
             } catch (...) {
                 outcome.fail(item, std::current_exception());
             }

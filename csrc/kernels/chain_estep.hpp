@@ -103,6 +103,7 @@ class ChainPass {
         double* rows = part.kept != nullptr ? part.kept + ld_ : a_;
         begin_rows(rows);
         for (std::size_t lo = 0; lo < part.n_steps; lo += tile_) {
+            chain_->pause();
             const std::size_t n = at_most(part.n_steps - lo, tile_);
             double* d = labels == nullptr ? rows : rows + lo * ld_;
             emission.scores(part.first + lo, n, d, ld_);
@@ -389,6 +390,7 @@ class ChainPass {
     }
 
     double* likelihoods(Emission& emission, std::size_t lo, std::size_t n, double* room) {
+        chain_->pause();
         if (part_.kept != nullptr) {
             for (std::size_t t = 0; t < n; ++t)
                 shift_[t] = part_.kept_shift[lo + t];

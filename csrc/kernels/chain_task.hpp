@@ -25,6 +25,8 @@ struct ChainTables {
     const double* sweep_start = nullptr;
     const double* sweep_transitions = nullptr;
     const double* sweep_transposed = nullptr;
+    // Asked every some thousand steps whether to go on; throws if not.
+    void (*pause)() = nullptr;
 };
 
 // The emissions of all steps: rows without weights.

@@ -12,6 +12,8 @@ namespace {
 // A smaller q is zero, so that the product of two is no denormal number.
 constexpr double kLeastOfStep = 1e-140;
 
+constexpr std::size_t kStepsBetweenPauses = 256;
+
 // row = exp(row) normalised; false if no state can have the step.
 inline bool normalise_logs(double* row, std::size_t ld) {
     constexpr std::size_t W = kLanes<double>;
@@ -60,6 +62,8 @@ static bool sweep_sequence(const ChainTables& chain, const double* scores, doubl
     for (int sweep = cold ? -1 : 0; sweep < n_sweeps; ++sweep) {
         Vec<double> change = {};
         for (std::size_t t = 0; t < n; ++t) {
+            if (t % kStepsBetweenPauses == 0)
+                chain.pause();
             double* own = q + t * ld;
             for_chain_strips<V>(ld, [&]<int S>(std::size_t at) {
                 Vec<double> sum[S];

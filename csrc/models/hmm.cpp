@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "isa/dispatch.hpp"
+#include "vemfast/poll.hpp"
 #include "vemfast/random.hpp"
 
 namespace vemfast::models {
@@ -83,7 +84,8 @@ HmmTable::HmmTable(const HiddenMarkov& model, Kind kind, const double* params)
               logs + ld + matrix,
               sweeps,
               sweeps + ld,
-              sweeps + ld + matrix};
+              sweeps + ld + matrix,
+              &interruption_point};
 }
 
 // ---- HiddenMarkov --------------------------------------------------------------------------

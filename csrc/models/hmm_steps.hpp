@@ -117,6 +117,7 @@ struct IndexedStepsOf {
                 const auto size = static_cast<std::size_t>(end - view.indptr[n]);
                 steps.sizes.n_entries = std::max(steps.sizes.n_entries, size);
             }
+            require_few_entries(steps.sizes);
         }
     }
     static const ChainEntry<Steps>& entry() {

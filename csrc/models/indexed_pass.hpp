@@ -96,6 +96,12 @@ inline std::size_t most_entries(const detail::IndexedRows& rows, std::size_t til
     return most;
 }
 
+// Kernels number the entries of a tile by 32 bits.
+inline void require_few_entries(const detail::IndexedSizes& sizes) {
+    require(sizes.n_entries < std::numeric_limits<std::uint32_t>::max(), sizes.tile_rows,
+            " rows of X have ", sizes.n_entries, " entries, more than 2**32; use fewer features");
+}
+
 inline detail::IndexedSizes indexed_sizes(const IndexedTable& table,
                                           const detail::IndexedRows& rows, std::size_t tile_rows,
                                           std::size_t n_groups) {
@@ -107,8 +113,7 @@ inline detail::IndexedSizes indexed_sizes(const IndexedTable& table,
     sizes.n_features = rows.n_features;
     sizes.n_entries = most_entries(rows, sizes.tile_rows);
     sizes.item = rows.column_stride == 1 ? 0 : item_size(rows.storage);
-    require(sizes.n_entries < std::numeric_limits<std::uint32_t>::max(), sizes.tile_rows,
-            " rows of X have ", sizes.n_entries, " entries, more than 2**32; use fewer features");
+    require_few_entries(sizes);
     return sizes;
 }
 

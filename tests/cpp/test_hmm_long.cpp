@@ -11,7 +11,8 @@
 #include <vector>
 
 #include "check.hpp"
-#include "models/hmm.hpp"
+#include "models/hmm_steps.hpp"
+#include "vemfast/poll.hpp"
 
 namespace {
 
@@ -226,6 +227,58 @@ TEST_CASE(a_state_comes_back_after_its_weight_underflowed) {
     hmm_e_step(table, of.rows(), of.sequences(), {}, {}, stats.data());
     CHECK(near(stats[0], expected, 1e-12));
     CHECK(near(stats[4], 1.0, 1e-12));
+}
+
+int pauses = 0;
+
+TEST_CASE(passes_over_a_long_sequence_ask_whether_to_go_on) {
+    const Problem of({100'000}, kChain);
+    const HmmTable table = of.table();
+    const HmmRows rows = of.rows();
+    const Sequences sequences = of.sequences();
+    const ChainShape shape(K);
+    const GaussianStepsOf<double> steps(table, rows, sequences, {}, shape.tile);
+    const ChainSizes sizes{100'000, shape.tile};
+    ChainTables chain = table.chain();
+    CHECK(chain.pause == &vemfast::interruption_point);
+    chain.pause = [] { ++pauses; };
+    const auto& entry = GaussianStepsOf<double>::entry();
+    const vemfast::exec::Memory memory =
+        vemfast::exec::allocate(entry.workspace_bytes(chain, steps.steps, sizes));
+    const std::int64_t end = 100'000;
+    ChainPart part;
+    part.n_steps = 100'000;
+    part.n_sequences = 1;
+    part.ends = &end;
+    double value = 0;
+    std::uint8_t failed = 0;
+    const ChainOutcome outcome{&value, &failed, nullptr};
+    std::vector<double> ends(100'000);
+    std::vector<double> q(100'000 * K);
+    std::vector<std::int32_t> labels(100'000);
+    std::vector<double> stats(of.model.stats_size());
+    const int n_tiles = static_cast<int>((100'000 + shape.tile - 1) / shape.tile);
+    const auto asked = [](auto pass) {
+        pauses = 0;
+        pass();
+        return pauses;
+    };
+    CHECK(asked([&] {
+              entry.filter(chain, steps.steps, sizes, part, outcome, shape.chunk, memory.get(),
+                           ends.data());
+          }) >= n_tiles);
+    CHECK(asked([&] {
+              entry.smooth(chain, steps.steps, sizes, part, outcome, shape.chunk, memory.get(),
+                           ends.data());
+          }) >= n_tiles);
+    CHECK(asked([&] {
+              entry.decode(chain, steps.steps, sizes, part, -1, memory.get(), &value, labels.data(),
+                           nullptr);
+          }) >= n_tiles);
+    CHECK(asked([&] {
+              entry.sweep(chain, steps.steps, sizes, part, nullptr, {nullptr, q.data(), 2, 0.0},
+                          outcome, memory.get(), stats.data());
+          }) >= 3 * n_tiles);
 }
 
 TEST_CASE(an_impossible_sequence_is_named) {

@@ -15,6 +15,7 @@
 #include "check.hpp"
 #include "exec/parallel.hpp"
 #include "vemfast/errors.hpp"
+#include "vemfast/poll.hpp"
 
 namespace {
 
@@ -185,6 +186,18 @@ TEST_CASE(a_poll_that_says_stop_interrupts) {
         CHECK(calls == 2);
         CHECK(on_calling_thread);
     }
+}
+
+TEST_CASE(an_interrupt_ends_long_items_on_other_threads) {
+    const Poll poll = [] { return true; };
+    const auto work = [&] {
+        const vemfast::PollScope asked(poll);
+        parallel_for(2, 2, poll, [](std::int64_t item, int) {
+            while (item == 1)
+                vemfast::interruption_point();
+        });
+    };
+    CHECK_THROWS(work(), vemfast::Interrupted);
 }
 
 TEST_CASE(an_exception_in_the_poll_is_rethrown) {

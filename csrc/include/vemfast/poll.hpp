@@ -25,7 +25,8 @@ class VEMFAST_API PollScope {
 
 // Throws Interrupted if the caller of this thread's computation wants it to stop. For the O(K)
 // work, between components: with many features one of them can take long. Costs a look at the
-// clock; asks at most every 50 ms, and never outside a PollScope.
+// clock; asks at most every 50 ms, and never outside a PollScope. On other threads of a parallel
+// region it throws once the caller of the region has been told to stop.
 VEMFAST_API void interruption_point();
 
 }  // namespace vemfast
