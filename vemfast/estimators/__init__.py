@@ -5,9 +5,10 @@ names the fitted attributes. May import every other layer; nothing imports it bu
 command line and `vemfast.ladder`.
 """
 
+from vemfast.estimators.bernoulli_hmm import BernoulliHMM
 from vemfast.estimators.bernoulli_mixture import BernoulliDraws, BernoulliMixture
+from vemfast.estimators.categorical_hmm import CategoricalHMM
 from vemfast.estimators.categorical_mixture import CategoricalDraws, CategoricalMixture
-from vemfast.estimators.discrete_hmm import BernoulliHMM, CategoricalHMM, PoissonHMM
 from vemfast.estimators.gaussian_hmm import GaussianHMM
 from vemfast.estimators.gaussian_mixture import GaussianMixture, PosteriorDraws
 from vemfast.estimators.gmm_hmm import GMMHMM
@@ -15,6 +16,7 @@ from vemfast.estimators.hmm import StateDraws
 from vemfast.estimators.hmm_filter import HmmFilter
 from vemfast.estimators.lda import LatentDirichletAllocation, TopicDraws
 from vemfast.estimators.many import MixtureFits, fit_many
+from vemfast.estimators.poisson_hmm import PoissonHMM
 from vemfast.estimators.poisson_mixture import PoissonDraws, PoissonMixture
 from vemfast.estimators.vae import VariationalAutoencoder
 

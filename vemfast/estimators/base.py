@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from operator import attrgetter
 from threading import Lock
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -26,7 +27,17 @@ from vemfast.inference.restarts import best, run_starts, seeds, share_threads
 from vemfast.models.base import Model, Step
 from vemfast.streams import Stream, StreamBlock, is_stream, split_pair
 
-__all__ = ["Estimator", "Task", "as_generator", "check_sample_weight", "refuse_text"]
+__all__ = [
+    "Estimator",
+    "Task",
+    "as_generator",
+    "check_count",
+    "check_sample_weight",
+    "columns_of",
+    "refuse_text",
+]
+
+_Read = TypeVar("_Read")
 
 _FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
@@ -121,10 +132,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         """Return rows as a block takes them, and the attributes that describe their columns."""
         if type(X) is np.ndarray and X.ndim == 2 and X.dtype in _FLOATS and X.size:
             return as_rows(X), {"n_features_in_": X.shape[1]}
-        scratch = copy.copy(self)
-        rows = self._validated(scratch, X, reset=True)
-        named = ("n_features_in_", "feature_names_in_")
-        return rows, {name: vars(scratch)[name] for name in named if name in vars(scratch)}
+        return columns_of(self, lambda scratch: self._validated(scratch, X, reset=True))
 
     def _rows(self, X: Any, takes_nan: bool | None = None) -> NDArray[Any]:
         """Return rows to be judged by the fitted model.
@@ -379,6 +387,21 @@ def chunks_of(X: Any) -> Any | None:
         rows = max(_CHUNK_BYTES // (8 * X.shape[1]), 1)
         return lambda: (X[start : start + rows] for start in range(0, len(X), rows))
     return X if is_stream(X) else None
+
+
+def columns_of(estimator: Any, read: Callable[[Any], _Read]) -> tuple[_Read, dict[str, Any]]:
+    """Return what `read` makes of a copy of the estimator, and the columns that it found."""
+    scratch = copy.copy(estimator)
+    found = read(scratch)
+    named = ("n_features_in_", "feature_names_in_")
+    return found, {name: vars(scratch)[name] for name in named if name in vars(scratch)}
+
+
+def check_count(name: str, value: Any, least: int = 1) -> int:
+    """Return an integer that is not below `least`; anything else is a ValueError."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} must be an integer >= {least}; got {value!r}")
+    return int(value)
 
 
 def as_generator(random_state: Any) -> np.random.Generator:

@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vemfast.data import IndexedBlock, SparseRows
-from vemfast.estimators.base import check_sample_weight, chunks_of, refuse_text
+from vemfast.estimators.base import check_sample_weight, chunks_of, columns_of, refuse_text
 from vemfast.estimators.discrete_conditioning import DiscreteConditioning
 from vemfast.estimators.missing import MissingValues
 from vemfast.estimators.mixture import WEIGHT_PRIORS, MixtureEstimator
@@ -99,10 +99,7 @@ class DiscreteMixtureEstimator(DiscreteConditioning, MissingValues):
         """Return rows of the user's type, and the attributes that describe their columns."""
         if _is_plain(X):
             return X, {"n_features_in_": X.shape[1]}
-        scratch = copy.copy(self)
-        rows = self._validated(scratch, X, True)
-        named = ("n_features_in_", "feature_names_in_")
-        return rows, {name: vars(scratch)[name] for name in named if name in vars(scratch)}
+        return columns_of(self, lambda scratch: self._validated(scratch, X, True))
 
     def _rows_like_fitted(self, X: Any) -> Any:
         """Return rows of the user's type, whose columns are those of the fit."""

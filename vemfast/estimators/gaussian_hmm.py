@@ -277,18 +277,17 @@ degrees_of_freedom_ : ndarray
         )
 
     def _emission_start(self, emission: GaussianConfig) -> Start:
-        means = self._given("m")
-        covariances = gaussian_points.check_precisions(self._flat(self.precisions_init), emission)
+        means = self._flat("means_init", self._given("m"))
+        precisions = self._flat("precisions_init", self.precisions_init)
+        covariances = gaussian_points.check_precisions(precisions, emission)
         if covariances is None:
-            covariances = gaussian_points.check_covariances(self._flat(self._given("c")), emission)
+            kept = self._flat("covars_", self._given("c"))
+            covariances = gaussian_points.check_covariances(kept, emission)
         return Start(
-            self._start_method(),
-            None,
-            gaussian_points.check_means(self._flat(means), emission),
-            covariances,
+            self._start_method(), None, gaussian_points.check_means(means, emission), covariances
         )
 
-    def _flat(self, value: Any) -> Any:
+    def _flat(self, name: str, value: Any) -> Any:
         """Return one number, row or matrix a component, where a state has several."""
         return value
 
@@ -308,17 +307,9 @@ degrees_of_freedom_ : ndarray
     def _draw_components(self, components: NDArray[np.int64], rng: np.random.Generator) -> Array:
         """Return observations drawn from these of all components."""
         fitted = self._fitted_emissions()[1]
-        kind, covars, means = self.covariance_type, fitted["covars"], fitted["means"]
-        noise = rng.standard_normal((components.size, means.shape[1]))
-        if kind in ("full", "tied"):
-            roots = np.linalg.cholesky(covars)
-            if kind == "tied":
-                return np.asarray(means[components] + noise @ roots.T)
-            return np.asarray(means[components] + np.einsum("nij,nj->ni", roots[components], noise))
-        spread = np.sqrt(covars)
-        if kind != "tied-spherical":
-            spread = spread[components] if kind == "diag" else spread[components, None]
-        return np.asarray(means[components] + noise * spread)
+        return gaussian_points.sample_rows(
+            self.covariance_type, fitted["means"], fitted["covars"], components, rng
+        )
 
     def _expected(self) -> Array:
         return np.asarray(self.means_)

@@ -191,14 +191,14 @@ verbose, on_interrupt
         if self.params is not None and self.n_mix > 1 and "w" not in self.params:
             raise ValueError(f"params={self.params!r} lacks 'w': weights cannot be held")
 
-    def _flat(self, value: Any) -> Any:
+    def _flat(self, name: str, value: Any) -> Any:
         if value is None:
             return None
         array = np.array(value, dtype=np.float64)
         if array.shape[:2] != (self.n_components, self.n_mix):
             raise ValueError(
-                f"what is given of each component must begin with the shape ({self.n_components}, "
-                f"{self.n_mix}), states and components; got {array.shape}"
+                f"the shape of {name} must begin with ({self.n_components}, {self.n_mix}), states "
+                f"and components of each; got {array.shape}"
             )
         return array.reshape(-1, *array.shape[2:])
 
@@ -220,8 +220,8 @@ verbose, on_interrupt
     def _fitted_emissions(self) -> tuple[str, dict[str, Any]]:
         return self.covariance_type, {
             "origin": self.origin_,
-            "means": self._flat(self.means_),
-            "covars": self._flat(self.covars_),
+            "means": self._flat("means_", self.means_),
+            "covars": self._flat("covars_", self.covars_),
             "weights": self.weights_ if self.n_mix > 1 else None,
         }
 

@@ -13,17 +13,17 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from vemfast.data import IndexedBlock, RowBlock
 from vemfast.estimators.base import check_sample_weight
 from vemfast.estimators.hmm_use import FittedChain
-from vemfast.estimators.online import OnlineEstimator
+from vemfast.estimators.online import OfEstimates, OnlineEstimator
 from vemfast.inference.methods import METHODS, SCHEDULES, lookup
 from vemfast.inference.monitor import FitResult
 from vemfast.models import hmm_points as points
 from vemfast.models.base import Step
+from vemfast.models.clamping import check_labels
 from vemfast.models.hmm import HiddenMarkov as Model
 from vemfast.models.hmm_config import HmmConfig, Start
 from vemfast.models.hmm_setup import (
     ChainHyperparameters,
     check_rows,
-    check_states,
     configure,
     within,
 )
@@ -210,6 +210,7 @@ class HmmEstimator(OnlineEstimator, FittedChain):
 
         self._run(model, blocks, step, control, work, start, keep)
 
+    @OfEstimates
     def partial_fit(
         self,
         X: Any,
@@ -241,11 +242,6 @@ class HmmEstimator(OnlineEstimator, FittedChain):
         NumericalError
             If the arithmetic breaks down on these sequences. Nothing changes.
         """
-        if self.inference == "gibbs":
-            raise ValueError(
-                "partial_fit updates estimates as sequences come, and inference='gibbs' draws from "
-                "a posterior given all of them; use another inference, or fit"
-            )
         with self._only_fit():
             self._partial_fit(_Steps(X, lengths), sample_weight, labels)
         return self
@@ -294,7 +290,7 @@ class HmmEstimator(OnlineEstimator, FittedChain):
         if labels is None:
             return block
         with naming_steps(block.lengths):
-            states = check_states(labels, block.n_steps, model.config.n_components)
+            states = check_labels(labels, block.n_steps, model.config.n_components)
         return SequenceBlock(block.rows, block.lengths, block.weights, states)
 
     def _warm(self, model: Model) -> None:

@@ -7,20 +7,29 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from vemfast.estimators.base import check_count
+from vemfast.sequences import SequenceBlock
 
 __all__ = ["HmmFilter"]
 
 Array = NDArray[np.float64]
 
+# What an estimator reads steps by.
+_READING = {"missing", "n_features_in_", "feature_names_in_", "n_categories_"}
+
 
 class HmmFilter:
     """p(z_t given x_1..t) of a fitted hidden Markov model, step by step, in O(K²) a step.
 
-    Made by an estimator's `filter`. It can be pickled and copied; it does not follow later fits.
+    What an estimator's `filter` returns. It can be pickled and copied, holds what it needs of the
+    fit and no more, and does not follow later fits.
 
     Parameters
     ----------
-    estimator : fitted hidden Markov estimator
+    estimator : GaussianHMM, GMMHMM, CategoricalHMM, BernoulliHMM or PoissonHMM
+        Fitted.
     lag : int, default=0
         `smoothed` looks back by so many steps.
 
@@ -34,10 +43,17 @@ class HmmFilter:
     """
 
     def __init__(self, estimator: Any, lag: int = 0) -> None:
-        self._estimator = estimator
+        check_is_fitted(estimator)
+        self.lag = check_count("lag", lag, 0)
         self._start = np.array(estimator.startprob_)
         self._transmat = np.array(estimator.transmat_)
-        self.lag = int(lag)
+        self._model, self._params = estimator._fitted()
+        self._table: Any = self._model.prepare(self._params)
+        # An estimator that can read steps like those of the fit, and nothing else of it.
+        self._reader = object.__new__(type(estimator))
+        self._reader.__dict__ = {
+            name: value for name, value in vars(estimator).items() if name in _READING
+        }
         self.reset()
 
     def reset(self) -> HmmFilter:
@@ -58,7 +74,7 @@ class HmmFilter:
         ValueError
             If it is impossible after the earlier ones; the filter stays as it was.
         """
-        scores, base = self._estimator._step_scores(np.asarray(x).reshape(1, -1))
+        scores, base = self._scores(np.asarray(x).reshape(1, -1))
         ahead = self.probabilities @ self._transmat if self.n_steps else self._start
         top = float(scores.max(where=ahead > 0, initial=-np.inf))
         if np.isneginf(top):
@@ -87,11 +103,19 @@ class HmmFilter:
 
     def forecast(self, h: int = 1) -> Array:
         """Return p(z_t+1..t+h given x_1..t), shape (h, n_components)."""
-        if h < 1:
-            raise ValueError(f"h must be >= 1; got {h}")
-        p = self.probabilities
-        out = np.empty((int(h), p.size))
-        for i in range(int(h)):
+        h, p = check_count("h", h), self.probabilities
+        out = np.empty((h, p.size))
+        for i in range(h):
             p = p if i == 0 and not self.n_steps else p @ self._transmat
             out[i] = p
         return out
+
+    def _scores(self, x: NDArray[Any]) -> tuple[Array, float]:
+        """Return the scores (n_components,) of one step, and its base measure."""
+        if self._table is None:
+            self._table = self._model.prepare(self._params)
+        block = SequenceBlock(self._reader._read_like_fitted(x))
+        return self._model.scores(self._table, block)[0], self._model.base(block)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_table": None}

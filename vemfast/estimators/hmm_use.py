@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from vemfast.estimators.base import as_generator
+from vemfast.estimators.base import as_generator, check_count
 from vemfast.estimators.hmm_filter import HmmFilter
 from vemfast.models import hmm_points as points
 from vemfast.models.hmm import HiddenMarkov as Model
@@ -149,19 +147,27 @@ class FittedChain:
         random_state : int, RandomState, Generator or None, default=None
             None: the parameter `random_state`.
         currstate : int, default=None
-            The state before the first step; None: that is drawn from `startprob_`.
+            The state of the first step, as in hmmlearn; None: it is drawn from `startprob_`.
 
         Returns
         -------
         X : ndarray of shape (n_samples, n_features)
         states : ndarray of shape (n_samples,)
+
+        Raises
+        ------
+        ValueError
+            If `n_samples` is no positive integer, or `currstate` no state.
         """
         check_is_fitted(self)
-        if isinstance(n_samples, bool) or not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples must be an integer >= 1; got {n_samples!r}")
-        state = self.random_state if random_state is None else random_state
-        rng = as_generator(state)
-        path = points.sample_states(self.startprob_, self.transmat_, int(n_samples), rng, currstate)
+        n = check_count("n_samples", n_samples)
+        if currstate is not None and check_count("currstate", currstate, 0) >= len(self.transmat_):
+            raise ValueError(
+                f"currstate must be one of the {len(self.transmat_)} states, from 0; "
+                f"got {currstate!r}"
+            )
+        rng = as_generator(self.random_state if random_state is None else random_state)
+        path = points.sample_states(self.startprob_, self.transmat_, n, rng, currstate)
         return self._draw_rows(path, rng), path
 
     def save(self, path: Any) -> None:
@@ -183,10 +189,7 @@ class FittedChain:
         lag : int, default=0
             Its `smoothed` gives the state of so many steps ago (fixed-lag smoothing).
         """
-        check_is_fitted(self)
-        if isinstance(lag, bool) or not isinstance(lag, Integral) or lag < 0:
-            raise ValueError(f"lag must be an integer >= 0; got {lag!r}")
-        return HmmFilter(_Frozen(self), int(lag))
+        return HmmFilter(self, lag)
 
     def forecast(self, h: int, X: Any) -> tuple[Array, Array]:
         """Return what comes after one sequence.
@@ -204,36 +207,13 @@ class FittedChain:
         expected : ndarray of shape (h, ...)
             Expected observations (of codes: the probability of each).
         """
-        if isinstance(h, bool) or not isinstance(h, Integral) or h < 1:
-            raise ValueError(f"h must be an integer >= 1; got {h!r}")
+        h = check_count("h", h)
         model, table, block = self._judged(X, None)
         if block.n != 1:
             raise ValueError(f"forecast takes one sequence; got {block.n}")
         p = model.posteriors(table, block, self._threads())[-1]
-        states = np.empty((int(h), p.size))
-        for i in range(int(h)):
+        states = np.empty((h, p.size))
+        for i in range(h):
             p = p @ self.transmat_
             states[i] = p
         return states, np.tensordot(states, self._expected(), axes=1)
-
-
-class _Frozen:
-    """What a filter needs of a fitted estimator, apart from later fits."""
-
-    def __init__(self, estimator: FittedChain) -> None:
-        self.startprob_, self.transmat_ = estimator.startprob_, estimator.transmat_
-        self._model, params = estimator._fitted()
-        self._params = params
-        self._table: Any = self._model.prepare(params)
-        self._reader = copy.copy(estimator)
-        self._reader.callbacks = None  # which need not pickle
-
-    def _step_scores(self, x: NDArray[Any]) -> tuple[Array, float]:
-        """Return the scores (n_components,) of one step, and its base measure."""
-        if self._table is None:
-            self._table = self._model.prepare(self._params)
-        block = SequenceBlock(self._reader._read_like_fitted(x))
-        return self._model.scores(self._table, block)[0], self._model.base(block)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_table": None}

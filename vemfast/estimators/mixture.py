@@ -17,7 +17,7 @@ from sklearn.base import DensityMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from vemfast.estimators.base import Task, as_generator, check_sample_weight
+from vemfast.estimators.base import Task, as_generator, check_count, check_sample_weight
 from vemfast.estimators.online import OnlineEstimator
 from vemfast.inference.methods import METHODS, SCHEDULES
 from vemfast.inference.monitor import FitResult
@@ -372,10 +372,7 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
             Their components.
         """
         check_is_fitted(self)
-        if isinstance(n_samples, bool) or not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples must be an integer >= 1; got {n_samples!r}")
-        rng = as_generator(self.random_state)
-        return self._draw_rows(int(n_samples), rng)
+        return self._draw_rows(check_count("n_samples", n_samples), as_generator(self.random_state))
 
     def bic(self, X: ArrayLike) -> float:
         """Return the Bayesian information criterion at the point attributes; lower is better."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
@@ -13,7 +12,13 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vemfast.documents import DocumentBlock, as_documents, is_corpus
-from vemfast.estimators.base import as_generator, check_sample_weight, refuse_text
+from vemfast.estimators.base import (
+    as_generator,
+    check_count,
+    check_sample_weight,
+    columns_of,
+    refuse_text,
+)
 from vemfast.estimators.online import OfEstimates, OnlineEstimator
 from vemfast.models import lda_points as points
 from vemfast.models.lda import log_predictive
@@ -49,10 +54,9 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
         if is_corpus(X):
             block = as_documents(X, dtype=self.dtype)
             return block, {"n_features_in_": block.n_words}
-        scratch = copy.copy(self)
-        block = as_documents(self._validated(scratch, X, True), dtype=self.dtype)
-        named = ("n_features_in_", "feature_names_in_")
-        return block, {name: vars(scratch)[name] for name in named if name in vars(scratch)}
+        return columns_of(
+            self, lambda scratch: as_documents(self._validated(scratch, X, True), dtype=self.dtype)
+        )
 
     def _documents(self, X: Any) -> DocumentBlock:
         """Return documents of the words that were fitted."""
@@ -231,8 +235,7 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
         n : int, default=10
         """
         check_is_fitted(self)
-        if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
-            raise ValueError(f"n must be an integer >= 1; got {n!r}")
+        n = check_count("n", n)
         V = self.topic_word_.shape[1]
         if vocabulary is None:
             vocabulary = getattr(self, "feature_names_in_", range(V))
@@ -295,8 +298,7 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
             Topic proportions.
         """
         check_is_fitted(self)
-        if isinstance(n_samples, bool) or not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples must be an integer >= 1; got {n_samples!r}")
+        n_samples = check_count("n_samples", n_samples)
         lengths = np.asarray(length)
         if lengths.dtype.kind not in "iu" or (lengths < 0).any():
             raise ValueError(f"length must be whole numbers >= 0; got {length!r}")

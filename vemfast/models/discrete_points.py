@@ -33,6 +33,7 @@ __all__ = [
     "n_parameters",
     "point",
     "sample",
+    "sample_rows",
     "warm_table",
 ]
 
@@ -255,15 +256,23 @@ def sample(
     """Draw rows and their components."""
     counts = rng.multinomial(n, weights / weights.sum())
     labels = np.repeat(np.arange(len(weights)), counts)
+    return sample_rows(family, shown, labels, rng), labels
+
+
+def sample_rows(
+    family: str, shown: Any, labels: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Draw one row of each of these components."""
+    n = labels.size
     if family == "poisson":
-        return rng.poisson(shown[labels]).astype(np.int64), labels
+        return np.asarray(rng.poisson(shown[labels])).astype(np.int64)
     if family == "bernoulli":
         certain = shown >= LARGEST_PROBABILITY
         p = np.where(certain, 1.0, shown)
-        return (rng.random((n, p.shape[1])) < p[labels]).astype(np.int64), labels
+        return np.asarray(rng.random((n, p.shape[1])) < p[labels]).astype(np.int64)
     rows = np.empty((n, len(shown)), dtype=np.int64)
     for d, p in enumerate(shown):
         cumulative = np.cumsum(p, axis=1)
         u = rng.random(n) * cumulative[labels, -1]
         rows[:, d] = (cumulative[labels] <= u[:, None]).sum(axis=1)
-    return rows, labels
+    return rows

@@ -30,6 +30,7 @@ __all__ = [
     "from_posterior",
     "point",
     "sample",
+    "sample_rows",
 ]
 
 Array = NDArray[np.float64]
@@ -268,19 +269,27 @@ def sample(
     """Draw rows and their components."""
     counts = rng.multinomial(n, weights / weights.sum())
     labels = np.repeat(np.arange(config.n_components), counts)
-    noise = rng.standard_normal((n, config.n_features))
-    if config.covariance_type in ("full", "tied"):
-        roots = np.linalg.cholesky(
-            np.broadcast_to(
-                covariances, (config.n_components, config.n_features, config.n_features)
-            )
-        )
-        ends = np.cumsum(counts)
-        for k, (first, last) in enumerate(zip(ends - counts, ends, strict=True)):
-            noise[first:last] = noise[first:last] @ roots[k].T
-    elif config.covariance_type == "tied-spherical":
+    return sample_rows(config.covariance_type, means, covariances, labels, rng), labels
+
+
+def sample_rows(
+    covariance_type: str,
+    means: Array,
+    covariances: Array,
+    labels: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> Array:
+    """Draw one row of each of these components."""
+    K, D = means.shape
+    noise = rng.standard_normal((labels.size, D))
+    if covariance_type in ("full", "tied"):
+        roots = np.linalg.cholesky(np.broadcast_to(covariances, (K, D, D)))
+        for k in range(K):
+            own = labels == k
+            noise[own] = noise[own] @ roots[k].T
+    elif covariance_type == "tied-spherical":
         noise *= np.sqrt(covariances)
     else:
         spread = np.sqrt(covariances)[labels]
         noise *= spread if spread.ndim == 2 else spread[:, None]
-    return means[labels] + noise, labels
+    return np.asarray(means[labels] + noise)

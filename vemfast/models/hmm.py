@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -208,11 +207,12 @@ class HiddenMarkov(NativeModel[_core.HmmTable]):
         if self.config.n_mix > 1:
             rows = labelled_components(self.config, rows, start.init_params, step.seed)
         point = Step("hard", "point", step.seed, 0, step.n_jobs)
+        of = self.config.mixture
         mixture: Any
-        if isinstance(emission, DiscreteConfig):
-            mixture = discrete_mixture.DiscreteMixture(_with_weights(emission), start)
+        if isinstance(of, DiscreteConfig):
+            mixture = discrete_mixture.DiscreteMixture(of, start)
         else:
-            mixture = gaussian_mixture.GaussianMixture(_with_weights(emission), start)
+            mixture = gaussian_mixture.GaussianMixture(of, start)
         first = mixture.init(rows, point)
         return {name: first[name] for name in self.config.emission_fields}
 
@@ -224,11 +224,6 @@ def _equal(support: Array, frozen: Array) -> Array:
     left = np.maximum(1.0 - np.nansum(frozen, axis=-1, keepdims=True), 0.0)
     share = left / np.maximum(free.sum(axis=-1, keepdims=True), 1)
     return np.where(held, frozen, np.where(free, share, 0.0))
-
-
-def _with_weights(emission: Any) -> Any:
-    """Return the configuration of the mixture of the same components with free weights."""
-    return replace(emission, prior=replace(emission.prior, weight_type="flat"))
 
 
 def _naming_sequences(block: SequenceBlock, call: Callable[[], _Result]) -> _Result:

@@ -7,7 +7,7 @@ no part, described by the mixture's own configuration.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -131,6 +131,12 @@ class HmmConfig:
     def n_features(self) -> int:
         """Number of columns."""
         return self.emission.n_features
+
+    @property
+    def mixture(self) -> GaussianConfig | DiscreteConfig:
+        """The mixture of the same components, with free weights."""
+        prior: Any = replace(self.emission.prior, weight_type="flat")
+        return replace(self.emission, prior=prior)
 
     @property
     def work_per_row(self) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vemfast.models import discrete_points, gaussian_points
 from vemfast.models.discrete_config import DiscreteConfig
+from vemfast.models.discrete_mixture import DiscreteMixture
 from vemfast.models.hmm import HiddenMarkov
 from vemfast.models.hmm_config import HmmConfig
 from vemfast.stats import Params
@@ -43,7 +44,8 @@ def _emissions(model: HiddenMarkov, params: Params) -> dict[str, Any]:
         same = Params(like, params.kind)
         for name in like.names:
             same[name] = 1.0 if name in ("weights", "concentration") else params[name]
-        shown = discrete_points.attributes(_mixture(config), same)
+        mixture: Any = config.mixture
+        shown = discrete_points.attributes(DiscreteMixture(mixture), same)
         return {name: shown[name] for name in shown if not name.startswith("weight")}
     if params.kind == "point":
         means, covariances = params["means"], params["covariances"]
@@ -61,14 +63,6 @@ def _emissions(model: HiddenMarkov, params: Params) -> dict[str, Any]:
         "mean_precision_": params["mean_precision"],
         "degrees_of_freedom_": freedom,
     }
-
-
-def _mixture(config: HmmConfig) -> Any:
-    """Return the mixture of the same components with free weights."""
-    from vemfast.models.discrete_mixture import DiscreteMixture
-
-    emission: Any = config.emission
-    return DiscreteMixture(replace(emission, prior=replace(emission.prior, weight_type="flat")))
 
 
 def fitted(
@@ -150,12 +144,14 @@ def stationary(transmat: Array) -> Array:
 def sample_states(
     startprob: Array, transmat: Array, n: int, rng: np.random.Generator, state: int | None = None
 ) -> NDArray[np.int64]:
-    """Draw a path of n states; after `state` where that is given."""
+    """Draw a path of n states, of which `state` is the first where that is given."""
     cumulative = np.cumsum(transmat, axis=1)
-    first = np.cumsum(startprob) if state is None else cumulative[state]
-    u, path, row = rng.random(n), np.empty(n, dtype=np.int64), first
+    u, path, row = rng.random(n), np.empty(n, dtype=np.int64), np.cumsum(startprob)
     for t in range(n):
-        path[t] = int(np.searchsorted(row, u[t] * row[-1], side="right"))
+        if t > 0 or state is None:
+            path[t] = int(np.searchsorted(row, u[t] * row[-1], side="right"))
+        else:
+            path[t] = state
         row = cumulative[path[t]]
     return path
 

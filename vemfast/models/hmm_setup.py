@@ -13,7 +13,7 @@ from vemfast.models.discrete_config import DiscreteConfig
 from vemfast.models.gaussian_config import GaussianConfig
 from vemfast.models.hmm_config import HmmConfig
 
-__all__ = ["ChainHyperparameters", "check_rows", "check_states", "configure", "within"]
+__all__ = ["ChainHyperparameters", "check_rows", "configure", "within"]
 
 Array = NDArray[np.float64]
 
@@ -64,6 +64,8 @@ def configure(
         assert transitions is not None
         transitions = transitions + given.sticky * np.eye(K)
     mix = _concentrations("weights_prior", given.weights_prior, (K, n_mix), is_point)
+    if mix is not None and not (np.isfinite(mix) & (mix > 0)).all():
+        raise ValueError("weights_prior must be finite and > 0")
     try:
         return HmmConfig(
             K,
@@ -135,24 +137,3 @@ def within(name: str, rows: Array, support: NDArray[np.bool_], frozen: Array) ->
     if ((total <= 0) & (left > 1e-6)).any():
         raise ValueError(f"{name} has a row without anything where it is not frozen")
     return np.where(held, frozen, free * left / np.where(total > 0, total, 1.0))
-
-
-def check_states(
-    labels: ArrayLike | None, n_steps: int, n_components: int
-) -> NDArray[np.int32] | None:
-    """Return known states, -1 where unknown."""
-    if labels is None:
-        return None
-    states = np.asarray(labels)
-    if states.shape != (n_steps,):
-        raise ValueError(f"labels must have the shape ({n_steps},); got {states.shape}")
-    if states.dtype.kind not in "iu":
-        raise ValueError(f"labels must be integers, -1 where unknown; got {states.dtype}")
-    bad = (states < -1) | (states >= n_components)
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise ValueError(
-            f"labels must be from 0 to {n_components - 1}, or -1 where unknown; row {row} has "
-            f"{states[row]}"
-        )
-    return states.astype(np.int32)
