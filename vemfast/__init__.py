@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         MixtureFits,
         PoissonHMM,
         PoissonMixture,
+        SeriesFits,
         VariationalAutoencoder,
         fit_many,
     )
@@ -64,6 +65,7 @@ _LAZY = {
     "PoissonMixture": "vemfast.estimators",
     "RowBlock": "vemfast.data",
     "SequenceBlock": "vemfast.sequences",
+    "SeriesFits": "vemfast.estimators",
     "Stats": "vemfast.stats",
     "Step": "vemfast.models.base",
     "VariationalAutoencoder": "vemfast.estimators",
@@ -102,6 +104,7 @@ __all__ = [
     "PoissonMixture",
     "RowBlock",
     "SequenceBlock",
+    "SeriesFits",
     "Stats",
     "Step",
     "VariationalAutoencoder",

@@ -143,6 +143,38 @@ def nearest_table(
     centres: _Doubles, metric: _Doubles, origin: _Doubles, marginalize: bool = False
 ) -> ScoreTable: ...
 def mixture_block_rows(n_features: int, n_components: int, is_float: bool, /) -> int: ...
+def discrete_start_table(
+    rows: _Doubles,
+    weights: _Doubles,
+    labels: _Array | None,
+    usual: _Doubles,
+    n_components: int,
+    roots: bool,
+    seed: int,
+    lloyd: int,
+) -> _Doubles: ...
+def fit_gaussian_series(
+    model: HiddenMarkov,
+    X: _Array,
+    lengths: _Array,
+    sets: _Array,
+    weights: _Doubles | None,
+    random_states: _Array,
+    n_threads: int,
+    **options: Any,
+) -> dict[str, Any]: ...
+def fit_discrete_series(
+    model: HiddenMarkov,
+    rows: _Array,
+    base: _Doubles | None,
+    is_float: bool,
+    lengths: _Array,
+    sets: _Array,
+    weights: _Doubles | None,
+    random_states: _Array,
+    n_threads: int,
+    **options: Any,
+) -> dict[str, Any]: ...
 def kmeans_plusplus(
     X: _Doubles,
     weights: _Doubles,

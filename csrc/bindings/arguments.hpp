@@ -61,6 +61,18 @@ inline std::vector<double> to_vector(const Vector& array) {
     return {array.data(), array.data() + array.size()};
 }
 
+inline std::vector<double> or_nothing(const OptionalVector& array) {
+    return array ? to_vector(*array) : std::vector<double>();
+}
+
+// An array over memory that a vector owned.
+template <class T>
+py::array_t<T> handed_over(std::vector<T>&& values) {
+    auto* owned = new std::vector<T>(std::move(values));
+    const py::capsule owner(owned, [](void* p) { delete static_cast<std::vector<T>*>(p); });
+    return py::array_t<T>(static_cast<py::ssize_t>(owned->size()), owned->data(), owner);
+}
+
 inline const double* sized(const Vector& array, std::size_t size, const char* what) {
     require(static_cast<std::size_t>(array.size()) == size, what, " has ", array.size(),
             " numbers where the model has ", size);

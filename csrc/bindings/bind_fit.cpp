@@ -147,18 +147,6 @@ class DataSets {
     std::vector<std::pair<std::size_t, std::string>> failures_;
 };
 
-std::vector<double> or_nothing(const OptionalVector& array) {
-    return array ? to_vector(*array) : std::vector<double>();
-}
-
-// An array over memory that a vector owned.
-template <class T>
-py::array_t<T> handed_over(std::vector<T>&& values) {
-    auto* owned = new std::vector<T>(std::move(values));
-    const py::capsule owner(owned, [](void* p) { delete static_cast<std::vector<T>*>(p); });
-    return py::array_t<T>(static_cast<py::ssize_t>(owned->size()), owned->data(), owner);
-}
-
 py::dict to_dict(GaussianMixtureFits&& fits, const DataSets& data) {
     py::dict failures;
     for (const auto& [index, message] : fits.failures)

@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <exception>
-#include <limits>
 #include <numeric>
 #include <utility>
 
 #include "models/starts.hpp"
+#include "models/trace.hpp"
 #include "vemfast/errors.hpp"
-#include "vemfast/require.hpp"
 
 namespace vemfast::models {
 
@@ -18,15 +17,6 @@ using detail::LocalRule;
 namespace {
 
 constexpr int kLloydIterations = 100;
-
-template <class... Parts>
-[[noreturn]] void break_down(const Parts&... parts) {
-    std::ostringstream message;
-    message.imbue(std::locale::classic());
-    message.precision(17);
-    (message << ... << parts);
-    throw NumericalError(message.str());
-}
 
 }  // namespace
 
@@ -85,27 +75,24 @@ double BatchFit::evaluate(const Context& context, Kind kind, const std::vector<d
 
 // ---- the start -----------------------------------------------------------------------------
 
-// Statistics of rows given to the nearest centre, or of random responsibilities.
-void BatchFit::start_statistics(const Context& context, std::uint64_t seed) {
-    const Setup& setup = context.setup;
+void start_statistics(const Setup& setup, const detail::RowsView& rows,
+                      const GaussianMixtureOptions& options, std::uint64_t seed, int n_threads,
+                      const Poll& poll, Workspaces& memory, double* stats) {
     const std::size_t K = setup.model.n_components();
     const std::size_t D = setup.origin.size();
     std::vector<double> centres(K * D, 0.0);
     LocalRule rule = LocalRule::hard;
-    if (!context.options.means_init.empty()) {
+    if (!options.means_init.empty()) {
         for (std::size_t i = 0; i < K * D; ++i)
-            centres[i] = context.options.means_init[i] - setup.origin[i % D];
-    } else if (context.options.start == Start::random) {
+            centres[i] = options.means_init[i] - setup.origin[i % D];
+    } else if (options.start == Start::random) {
         rule = LocalRule::random;
     } else {
-        start_centres(context.rows, setup.origin.data(), setup.metric.data(), K, seed,
-                      context.options.start == Start::kmeans ? kLloydIterations : 0,
-                      centres.data());
+        start_centres(rows, setup.origin.data(), setup.metric.data(), K, seed,
+                      options.start == Start::kmeans ? kLloydIterations : 0, centres.data());
     }
-    state_.stats.resize(setup.model.stats_size());
     e_step(nearest_table(K, centres.data(), setup.metric, setup.origin), setup.model.covariance(),
-           context.rows, rule, seed, 0, context.n_threads, context.poll, space_.memory,
-           state_.stats.data());
+           rows, rule, seed, 0, n_threads, poll, memory, stats);
 }
 
 void BatchFit::init(const Context& context, std::uint64_t seed) {
@@ -118,8 +105,10 @@ void BatchFit::init(const Context& context, std::uint64_t seed) {
     const Kind kind = context.rule() == ParameterRule::posterior ? Kind::posterior : Kind::point;
     state_.kind = kind;
     state_.params.resize(model.params_size(kind));
+    state_.stats.resize(model.stats_size());
     if (!all)
-        start_statistics(context, seed);
+        start_statistics(context.setup, context.rows, options, seed, context.n_threads,
+                         context.poll, space_.memory, state_.stats.data());
     if (none) {
         model.update(context.rule(), Kind::point, nullptr, state_.stats.data(), seed, 0,
                      state_.params.data());
@@ -143,7 +132,6 @@ void BatchFit::init(const Context& context, std::uint64_t seed) {
         state_.params = std::move(point);
         return;
     }
-    state_.stats.resize(model.stats_size());
     model.prepare(Kind::point, point.data(), space_);
     e_step(space_.table, model.covariance(), context.rows, LocalRule::exact, seed, 0,
            context.n_threads, context.poll, space_.memory, state_.stats.data());
@@ -227,35 +215,13 @@ bool BatchFit::propose(const Context& context, std::vector<double>& proposal) {
 
 void BatchFit::iterate(const Context& context) {
     const GaussianMixture& model = context.model();
-    const double total_weight = context.setup.total_weight;
-    const double rounding = context.rows.is_float ? 2e-6 : 1e-9;
-    // A gain is never below -inf, so tol = 0 never converges.
-    const double enough = context.options.tol > 0 ? context.options.tol * total_weight
-                                                  : -std::numeric_limits<double>::infinity();
-    std::vector<double>& trace = state_.lower_bounds;
-    trace.clear();
+    Trace trace(context.options.tol, context.options.max_iter, context.setup.total_weight,
+                context.rows.is_float);
     bool takes_proposals = true;
     for (;;) {
         interruption_point();
-        const double objective = evaluate(context, state_.kind, state_.params, state_.stats);
-        if (!std::isfinite(objective))
-            break_down("the objective is ", objective, " at iteration ", trace.size());
-        const double gain =
-            trace.empty() ? std::numeric_limits<double>::infinity() : objective - trace.back();
-        const double allowed = rounding * std::max(std::abs(objective), total_weight);
-        if (-gain > allowed)
-            break_down("the objective fell at iteration ", trace.size(), ", from ", trace.back(),
-                       " to ", objective, " nats; rounding explains ", allowed,
-                       context.rows.is_float ? "; float64 rows would round less" : "");
-        trace.push_back(objective);
-        if (gain < enough) {
-            state_.stop_reason = StopReason::tolerance;
-            return;
-        }
-        if (trace.size() > static_cast<std::size_t>(context.options.max_iter)) {
-            state_.stop_reason = StopReason::max_iter;
-            return;
-        }
+        if (!trace.add(evaluate(context, state_.kind, state_.params, state_.stats)))
+            break;
         next_.resize(state_.params.size());
         model.update(context.rule(), state_.kind, state_.params.data(), state_.stats.data(), 0, 0,
                      next_.data());
@@ -267,6 +233,8 @@ void BatchFit::iterate(const Context& context) {
         }
         state_.params.swap(next_);
     }
+    state_.lower_bounds = trace.values();
+    state_.stop_reason = trace.reason();
 }
 
 const BatchFit::State& BatchFit::run(const Setup& setup, const detail::RowsView& rows,

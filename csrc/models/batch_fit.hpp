@@ -23,9 +23,15 @@ struct Setup {
     double total_weight;
 };
 
-// Checks the rows and their weights, and configures a model for them.
+// Checks the rows and their weights, and configures a model for them. `weightless`: for the states
+// of a chain, which have no weights and may be more than the rows.
 Setup configure(const detail::RowsView& rows, const GaussianMixtureOptions& options, int n_threads,
-                const Poll& poll);
+                const Poll& poll, bool weightless = false);
+
+// Statistics of rows given to the nearest centre, or of random responsibilities, into `stats`.
+void start_statistics(const Setup& setup, const detail::RowsView& rows,
+                      const GaussianMixtureOptions& options, std::uint64_t seed, int n_threads,
+                      const Poll& poll, Workspaces& memory, double* stats);
 
 // Fits, one after another, in memory that is used again.
 class BatchFit {
@@ -45,7 +51,6 @@ class BatchFit {
   private:
     struct Context;
     void init(const Context& context, std::uint64_t seed);
-    void start_statistics(const Context& context, std::uint64_t seed);
     void iterate(const Context& context);
     bool propose(const Context& context, std::vector<double>& proposal);
     double evaluate(const Context& context, Kind kind, const std::vector<double>& params,

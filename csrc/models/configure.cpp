@@ -180,8 +180,10 @@ Weight check_weights(const detail::RowsView& rows) {
     return found;
 }
 
-void check_rows(const detail::RowsView& rows, const Options& options, const Weight& weight) {
-    require(weight.positive >= options.n_components, "n_components=", options.n_components,
+void check_rows(const detail::RowsView& rows, const Options& options, const Weight& weight,
+                bool weightless) {
+    require(weightless || weight.positive >= options.n_components,
+            "n_components=", options.n_components,
             " needs at least as many rows, but X has n_samples=", weight.positive,
             weight.positive == rows.n_rows ? "" : " of positive weight");
     require(options.reg_covar > 0 || weight.positive >= 2 || !options.covariance_prior.empty(),
@@ -298,10 +300,10 @@ detail::Weights weights_of(const Options& options) {
 }  // namespace
 
 Setup configure(const detail::RowsView& rows, const Options& options, int n_threads,
-                const Poll& poll) {
+                const Poll& poll, bool weightless) {
     const std::size_t D = rows.n_features;
     const Weight weight = check_weights(rows);
-    check_rows(rows, options, weight);
+    check_rows(rows, options, weight, weightless);
     std::vector<double> origin(D);
     std::vector<double> scale(D);
     check_scan(rows, scan_rows(rows, n_threads, poll, origin.data(), scale.data()));
@@ -329,8 +331,11 @@ Setup configure(const detail::RowsView& rows, const Options& options, int n_thre
         std::fill(metric.begin(), metric.end(), mean_of(scale));
     detail::Gaussian components(covariance_of(options), options.n_components, D, std::move(prior),
                                 std::move(scale), options.reg_covar);
-    return {GaussianMixture(weights_of(options), std::move(components), origin), origin,
-            std::move(metric), weight.total};
+    const detail::Weights weights =
+        weightless ? detail::Weights{detail::WeightPrior::none, 1.0, options.n_components}
+                   : weights_of(options);
+    return {GaussianMixture(weights, std::move(components), origin), origin, std::move(metric),
+            weight.total};
 }
 
 }  // namespace vemfast::models

@@ -1,13 +1,12 @@
 #include "vemfast/fit.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <limits>
 #include <string>
 #include <utility>
 
-#include "exec/parallel.hpp"
 #include "models/batch_fit.hpp"
+#include "models/data_sets.hpp"
 #include "vemfast/errors.hpp"
 #include "vemfast/require.hpp"
 
@@ -17,9 +16,6 @@ namespace {
 
 using models::BatchFit;
 using models::Kind;
-
-// Multiply-adds of an E-step above which a data set has all threads to itself.
-constexpr double kLarge = 1 << 24;
 
 // Where one fit's parameters go.
 struct Target {
@@ -137,7 +133,8 @@ GaussianMixtureFits fit_many(std::span<const Rows> data, std::size_t n_features,
     std::vector<BatchFit> engines(
         static_cast<std::size_t>(exec::n_slots(static_cast<std::int64_t>(data.size()), n_threads)));
 
-    const auto fit_one = [&](std::size_t i, BatchFit& engine, int threads, const Poll& ask) {
+    const auto fit_one = [&](std::size_t i, int slot, int threads, const Poll& ask) {
+        BatchFit& engine = engines[static_cast<std::size_t>(slot)];
         try {
             const auto view = models::view_of(data[i]);
             require(view.n_features == n_features, "X has ", view.n_features, " features, but ",
@@ -158,32 +155,12 @@ GaussianMixtureFits fit_many(std::span<const Rows> data, std::size_t n_features,
         }
     };
 
-    std::vector<std::size_t> small;
-    small.reserve(data.size());
-    for (std::size_t i = 0; i < data.size(); ++i) {
+    const auto work = [&](std::size_t i) {
         const auto D = static_cast<double>(n_features);
-        const double work = static_cast<double>(data[i].n) *
-                            static_cast<double>(options.n_components) * (D * D + 3.0 * D);
-        if (work >= kLarge)
-            fit_one(i, engines[0], n_threads, poll);
-        else
-            small.push_back(i);
-    }
-    // The calling thread asks its caller; the others see what it was told between iterations.
-    std::atomic<bool> stop = false;
-    const Poll ask = [&poll, &stop] {
-        if (poll && poll())
-            stop = true;
-        return stop.load();
+        return static_cast<double>(data[i].n) * static_cast<double>(options.n_components) *
+               (D * D + 3.0 * D);
     };
-    const Poll heed = [&stop] { return stop.load(); };
-    exec::parallel_for(static_cast<std::int64_t>(small.size()), n_threads, ask,
-                       [&](std::int64_t item, int slot) {
-                           const Poll& own = slot == 0 ? ask : heed;
-                           const PollScope asked(own);
-                           fit_one(small[static_cast<std::size_t>(item)],
-                                   engines[static_cast<std::size_t>(slot)], 1, own);
-                       });
+    models::for_data_sets(data.size(), n_threads, poll, work, fit_one);
 
     for (std::size_t i = 0; i < data.size(); ++i) {
         out.lower_bounds.insert(out.lower_bounds.end(), traces[i].begin(), traces[i].end());

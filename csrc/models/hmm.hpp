@@ -76,6 +76,12 @@ class VEMFAST_API HiddenMarkov {
     std::size_t n_mix() const { return mix_.empty() ? 1 : mix_[0].size(); }
     std::size_t stats_size() const;
     std::size_t params_size(Kind kind) const;
+    // The same chain over other emissions.
+    HiddenMarkov over(Emissions emission) const {
+        HiddenMarkov other(*this);
+        other.emission_ = emission;
+        return other;
+    }
     // Where the emission's parameters begin.
     std::size_t emission_at() const { return chain_size() + mix_size(); }
     const Emissions& emission() const { return emission_; }

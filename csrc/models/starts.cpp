@@ -239,36 +239,41 @@ void copy_rows(const detail::RowsView& rows, const std::size_t* chosen, std::siz
     }
 }
 
-// The rows of positive weight, or as many of them as a start looks at.
-std::vector<std::size_t> choose_rows(const detail::RowsView& rows, std::uint64_t seed) {
+}  // namespace
+
+std::vector<std::size_t> start_rows(std::size_t n, const double* weights, std::size_t limit,
+                                    std::uint64_t seed, std::ptrdiff_t stride) {
     std::vector<std::size_t> chosen;
-    chosen.reserve(rows.n_rows);
-    for (std::size_t row = 0; row < rows.n_rows; ++row) {
-        if (rows.weights == nullptr ||
-            rows.weights[static_cast<std::ptrdiff_t>(row) * rows.weight_stride] > 0)
+    chosen.reserve(n);
+    for (std::size_t row = 0; row < n; ++row) {
+        if (weights == nullptr || weights[static_cast<std::ptrdiff_t>(row) * stride] > 0)
             chosen.push_back(row);
     }
-    if (const std::size_t total = chosen.size(); total > kStartRows) {
-        for (std::size_t i = 0; i < kStartRows; ++i) {
-            const std::size_t begin = i * total / kStartRows;
-            const std::size_t end = (i + 1) * total / kStartRows;
+    if (const std::size_t total = chosen.size(); total > limit) {
+        for (std::size_t i = 0; i < limit; ++i) {
+            const std::size_t begin = i * total / limit;
+            const std::size_t end = (i + 1) * total / limit;
             const double u = random::uniform(seed, kRowDraws, i, random::kStartStream);
             chosen[i] =
                 chosen[begin + static_cast<std::size_t>(u * static_cast<double>(end - begin))];
         }
-        chosen.resize(kStartRows);
+        chosen.resize(limit);
     }
     return chosen;
 }
 
-}  // namespace
+std::size_t most_start_rows(std::size_t n_numbers, std::size_t n_components) {
+    constexpr std::size_t kNumbers = std::size_t{1} << 23;
+    return std::min(std::max(kNumbers / n_numbers, 8 * n_components), kStartRows);
+}
 
 void start_centres(const detail::RowsView& rows, const double* origin, const double* metric,
                    std::size_t K, std::uint64_t seed, int max_iter, double* centres) {
     const std::size_t D = rows.n_features;
     const bool takes_all = rows.weights == nullptr && rows.n_rows <= kStartRows;
     const std::vector<std::size_t> chosen =
-        takes_all ? std::vector<std::size_t>() : choose_rows(rows, seed);
+        takes_all ? std::vector<std::size_t>()
+                  : start_rows(rows.n_rows, rows.weights, kStartRows, seed, rows.weight_stride);
     const std::size_t n = takes_all ? rows.n_rows : chosen.size();
     std::vector<double> x(n * D + n + 2 * D);
     double* weights = x.data() + n * D;

@@ -48,6 +48,15 @@ VEMFAST_API std::size_t kmeans(const double* x, std::size_t n, std::size_t D, co
                                std::size_t K, std::uint64_t seed, int max_iter, double* centres,
                                const std::int32_t* labels = nullptr);
 
+// The rows of positive weight, or where these are more than `limit`, one drawn from each of so many
+// equal stretches of them.
+VEMFAST_API std::vector<std::size_t> start_rows(std::size_t n, const double* weights,
+                                                std::size_t limit, std::uint64_t seed,
+                                                std::ptrdiff_t stride = 1);
+
+// How many rows of so many numbers a start of discrete components looks at.
+VEMFAST_API std::size_t most_start_rows(std::size_t n_numbers, std::size_t n_components);
+
 // Centres (K x D, relative to `origin`) by `kmeans` in units of sqrt(metric) (D), on the rows of
 // positive weight, or where there are more than 20,000 of these, on one drawn from each of 20,000
 // equal stretches.

@@ -252,7 +252,7 @@ def test_frozen_entries_may_exceed_one_by_rounding(inference):
 def test_partial_fit_is_there_where_it_works(kind, inference):
     assert hasattr(model(kind, inference), "partial_fit") == (inference != "gibbs")
     if inference == "gibbs":
-        with pytest.raises(ValueError, match="'gibbs' draws from a posterior.*use inference='em'"):
+        with pytest.raises(ValueError, match=r"'gibbs' draws from a posterior.*use inference='em'"):
             model(kind, inference).partial_fit(ROWS[kind], LENGTHS)
 
 

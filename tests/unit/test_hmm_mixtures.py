@@ -238,6 +238,9 @@ def test_letters_are_checked():
         GaussianHMM(2, inference="mean-field", params="st").fit(X)
     with pytest.raises(ValueError, match="transmat_frozen then has no effect"):
         GaussianHMM(2, params="smc", transmat_frozen=np.full((2, 2), 0.5)).fit(X)
+    for kind, rows in ((GaussianHMM, X), (PoissonHMM, COUNTS), (GMMHMM, X)):
+        with pytest.raises(ValueError, match=r"params='st' holds \w+_ as it starts.*give \w+_init"):
+            kind(2, params="st").fit(rows)
     with pytest.raises(ValueError, match="lacks 'w'"):
         GMMHMM(2, 2, params="stmc").fit(X)
 

@@ -287,6 +287,13 @@ degrees_of_freedom_ : ndarray
             self._start_method(), None, gaussian_points.check_means(means, emission), covariances
         )
 
+    def _start_parameters(self, shown: dict[str, Any]) -> dict[str, Any]:
+        covars = shown["covars_"]
+        inverse = np.linalg.inv if self.covariance_type in ("full", "tied") else np.reciprocal
+        own = super()._start_parameters(shown)
+        del own["covars_init"]
+        return {**own, "precisions_init": inverse(covars)}
+
     def _flat(self, name: str, value: Any) -> Any:
         """Return one number, row or matrix a component, where a state has several."""
         return value

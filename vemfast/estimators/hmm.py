@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from vemfast.data import IndexedBlock, RowBlock
-from vemfast.estimators.base import check_sample_weight
+from vemfast.estimators.base import Task, check_sample_weight
 from vemfast.estimators.hmm_use import FittedChain
 from vemfast.estimators.online import OfEstimates, OnlineEstimator
-from vemfast.inference.methods import METHODS, SCHEDULES, lookup
+from vemfast.inference.methods import METHODS, SCHEDULES, lookup, without_effect
 from vemfast.inference.monitor import FitResult
+from vemfast.inference.restarts import seeds
 from vemfast.models import hmm_points as points
 from vemfast.models.base import Step
 from vemfast.models.clamping import check_labels
@@ -25,12 +26,13 @@ from vemfast.models.hmm_setup import (
     ChainHyperparameters,
     check_rows,
     configure,
+    users_words,
     within,
 )
 from vemfast.sequences import SequenceBlock, joined, naming_steps
 from vemfast.stats import Params
 
-__all__ = ["HmmEstimator", "StateDraws"]
+__all__ = ["HmmEstimator", "StateDraws", "Steps"]
 
 Array = NDArray[np.float64]
 Rows = RowBlock | IndexedBlock
@@ -63,7 +65,7 @@ class StateDraws:
 
 
 @dataclass(frozen=True, eq=False)
-class _Steps:
+class Steps:
     """Sequences as `partial_fit` hands them through: not an array, and so no stream."""
 
     X: Any
@@ -180,6 +182,12 @@ class HmmEstimator(OnlineEstimator, FittedChain):
         return self
 
     def _fit(self, X: Any, lengths: Any, sample_weight: Any, labels: Any) -> None:
+        self._run(*self._task(Steps(X, lengths), sample_weight, labels))
+
+    def _task(
+        self, X: Any, sample_weight: ArrayLike | None, labels: ArrayLike | None = None
+    ) -> Task:
+        """Validate, and return all that a fit needs."""
         self._check_params()
         control = self._control(
             tol=self.tol,
@@ -192,7 +200,7 @@ class HmmEstimator(OnlineEstimator, FittedChain):
         )
         if self.inference == "gibbs" and self.n_init != 1:
             raise ValueError("n_init has no effect with inference='gibbs'; n_chains is its like")
-        model, block, columns, step = self._model(_Steps(X, lengths), sample_weight)
+        model, block, columns, step = self._model(X, sample_weight)
         block = self._labelled(model, block, labels)
         config = model.config
 
@@ -208,7 +216,39 @@ class HmmEstimator(OnlineEstimator, FittedChain):
         def start(step: Step) -> Any:
             return model.init(blocks, step)
 
-        self._run(model, blocks, step, control, work, start, keep)
+        return Task(model, blocks, step, control, work, start, keep, [])
+
+    def common_start(self, X: Any, sample_weight: ArrayLike | None = None) -> dict[str, Any]:
+        """Return the parameters that make every rung start where this estimator would.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_steps, n_features), or list of such
+            One sequence, or several.
+        sample_weight : array-like of shape (n_sequences,), default=None
+
+        Returns
+        -------
+        dict
+            Such as `transmat_init` and `means_init`, for `set_params`.
+        """
+        self._check_params()
+        model, block, _, step = self._model(X, sample_weight)
+        seed = seeds(self.random_state, 1)[0]
+        first = model.init([block], Step("exact", "point", seed, 0, step.n_jobs))
+        return self._start_parameters(self._attributes(model, first))
+
+    def _start_parameters(self, shown: dict[str, Any]) -> dict[str, Any]:
+        names = [*self._chain_letters.values(), *(v[0] for v in self._emission_letters.values())]
+        return {f"{name}_init": shown[f"{name}_"] for name in names}
+
+    def _without_effect(self) -> dict[str, Any]:
+        """Return the defaults of the options that do nothing on this rung and schedule."""
+        names = {"max_iter" if n == "n_iter" else n for n in self.get_params(deep=False)}
+        options = without_effect(self.inference, self.schedule, names)
+        if "max_iter" in options:
+            options["n_iter"] = options.pop("max_iter")
+        return options | ({"n_init": 1} if self.inference == "gibbs" else {})
 
     @OfEstimates
     def partial_fit(
@@ -243,12 +283,13 @@ class HmmEstimator(OnlineEstimator, FittedChain):
             If the arithmetic breaks down on these sequences. Nothing changes.
         """
         with self._only_fit():
-            self._partial_fit(_Steps(X, lengths), sample_weight, labels)
+            self._partial_fit(Steps(X, lengths), sample_weight, labels)
         return self
 
     def _model(
-        self, X: _Steps, sample_weight: ArrayLike | None
+        self, X: Any, sample_weight: ArrayLike | None
     ) -> tuple[Model, SequenceBlock, dict[str, Any], Step]:
+        X = X if isinstance(X, Steps) else Steps(X, None)
         local_rule, parameter_rule = lookup(Model, self.inference, self.schedule)
         self._check_letters()
         steps, sizes = joined(X.X, X.lengths)
@@ -275,10 +316,11 @@ class HmmEstimator(OnlineEstimator, FittedChain):
             self._components_a_state(),
         )
         model = Model(config, self._start(config))
-        lookup(model, self.inference, self.schedule)  # what these priors and zeros rule out
+        with users_words():
+            lookup(model, self.inference, self.schedule)  # what these priors and zeros rule out
         return model, block, columns, Step(local_rule, parameter_rule, 0, 0, self._threads())
 
-    def _further(self, model: Model, X: _Steps, sample_weight: ArrayLike | None) -> SequenceBlock:
+    def _further(self, model: Model, X: Steps, sample_weight: ArrayLike | None) -> SequenceBlock:
         steps, sizes = joined(X.X, X.lengths)
         with naming_steps(sizes):
             rows = self._read_like_fitted(steps)
@@ -375,6 +417,7 @@ class HmmEstimator(OnlineEstimator, FittedChain):
 
     def _start(self, config: HmmConfig) -> Start:
         K = config.n_components
+        self._refuse_held_without_start()
         start = check_rows("startprob_init", self._given("s"), (K,))
         if start is not None:
             start = within("startprob_init", start, config.start_support, config.start_frozen)
@@ -384,6 +427,19 @@ class HmmEstimator(OnlineEstimator, FittedChain):
                 "transmat_init", rows, config.transition_support, config.transition_frozen
             )
         return Start(self._emission_start(config.emission), start, rows)
+
+    def _refuse_held_without_start(self) -> None:
+        """Raise a ValueError where emissions are to stay as they start, and nothing says how."""
+        for letter, (name, field) in self._emission_letters.items():
+            if self.params is None or letter in self.params or not field:
+                continue
+            init = "precisions_init" if name == "covars" else f"{name}_init"
+            if self._given(letter) is None and getattr(self, init) is None:
+                raise ValueError(
+                    f"params={self.params!r} holds {name}_ as it starts, and nothing gives it: add "
+                    f"{letter!r} to params, give {init}, or set {name}_ and leave {letter!r} out "
+                    "of init_params"
+                )
 
     def _attributes(self, model: Model, params: Params) -> dict[str, Any]:
         shown = points.attributes(model, params)

@@ -56,6 +56,9 @@ class FittedChain:
 
     # ---- use -----------------------------------------------------------------------------------
 
+    def _at_point(self) -> tuple[Model, Params]:
+        return self._fitted()
+
     def _fitted(self) -> tuple[Model, Params]:
         check_is_fitted(self)
         family, emissions = self._fitted_emissions()
@@ -124,16 +127,32 @@ class FittedChain:
         model, table, block = self._judged(X, lengths)
         return model.score(table, block, self._threads())
 
+    def held_out_score(self, X: Any, lengths: ArrayLike | None = None) -> float:
+        """Return the mean log likelihood of a step, nats: `score` over the number of steps."""
+        return self.score(X, lengths) / float(joined(X, lengths)[1].sum())
+
     def bic(self, X: Any, lengths: ArrayLike | None = None) -> float:
         """Return the Bayesian information criterion at the point attributes; lower is better."""
-        model, params = self._fitted()
         n = joined(X, lengths)[1].sum()
-        free = points.n_parameters(model, params)
-        return -2.0 * self.score(X, lengths) + free * float(np.log(n))
+        return -2.0 * self.score(X, lengths) + self._n_parameters() * float(np.log(n))
 
     def aic(self, X: Any, lengths: ArrayLike | None = None) -> float:
         """Return Akaike's information criterion at the point attributes; lower is better."""
-        return -2.0 * self.score(X, lengths) + 2.0 * points.n_parameters(*self._fitted())
+        return -2.0 * self.score(X, lengths) + 2.0 * self._n_parameters()
+
+    def _n_parameters(self) -> int:
+        """Return the number of free parameters of the point attributes."""
+        return points.n_parameters(*self._fitted())
+
+    def component_estimates(self) -> Array:
+        """Return each state's estimates in comparable units, one row a state.
+
+        The probability of staying, that of the stationary distribution, and the emissions in units
+        of the mixture of all states. Rows may be permuted: labels mean nothing. Where states are
+        mixtures, one row a component.
+        """
+        check_is_fitted(self)
+        return points.state_estimates(*self._fitted_emissions(), self.transmat_)
 
     def sample(
         self, n_samples: int = 1, random_state: Any = None, currstate: int | None = None

@@ -1,34 +1,36 @@
-"""fit_many: thousands of small Gaussian mixtures in parallel, in one native call."""
+"""fit_many: thousands of small models in parallel, in one native call."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
 
 from vemfast import _core
 from vemfast.data import as_rows
-from vemfast.errors import DegenerateWarning
 from vemfast.estimators.base import check_sample_weight
+from vemfast.estimators.fits import (
+    STOP_REASONS,
+    Fits,
+    check_parameters,
+    random_states_of,
+    report,
+)
 from vemfast.estimators.gaussian_mixture import GaussianMixture
+from vemfast.estimators.hmm import HmmEstimator
+from vemfast.estimators.many_series import SeriesFits, fit_series
 from vemfast.estimators.mixture import WEIGHT_PRIORS
 from vemfast.execution.threads import effective_n_jobs
-from vemfast.inference.restarts import seeds
 from vemfast.models import gaussian_points as points
 from vemfast.models.gaussian_config import GaussianConfig
 
 __all__ = ["STOP_REASONS", "MixtureFits", "fit_many"]
 
 Array = NDArray[np.float64]
-
-# What the codes of `MixtureFits.stop_reason` mean.
-STOP_REASONS = ("tolerance", "max_iter", "failed")
 
 # The parameters of GaussianMixture that act on a fit of many; all others must be left alone.
 _TAKEN = {
@@ -38,13 +40,13 @@ _TAKEN = {
     *("mean_prior", "degrees_of_freedom_prior", "covariance_prior", "random_state", "n_jobs"),
 }
 
-_NATIVE_RUNGS = {"em": "em", "variational-em": "em", "hard-em": "hard-em"}
-_NATIVE_RUNGS["mean-field"] = "mean-field"
+# What a rung is to a mixture, whose posterior factorises by itself.
+_NATIVE_RUNGS = {"variational-em": "em"}
 _STARTS = ("kmeans", "k-means++", "random")
 
 
 @dataclass(frozen=True, eq=False)
-class MixtureFits(Sequence[GaussianMixture]):
+class MixtureFits(Fits[GaussianMixture]):
     """What `fit_many` found: arrays whose first axis is the data set.
 
     ``fits[i]`` is a fitted GaussianMixture; `len` and iteration work, too. Where a data set could
@@ -94,36 +96,10 @@ class MixtureFits(Sequence[GaussianMixture]):
     _template: GaussianMixture
     _traces: tuple[Array, NDArray[np.int64]]
 
-    def __len__(self) -> int:
-        """Return the number of data sets."""
-        return len(self.failed)
-
-    def __iter__(self) -> Iterator[GaussianMixture]:
-        """Yield the fitted mixtures; raises at the first data set that failed."""
-        return (self[i] for i in range(len(self)))
-
-    def lower_bounds(self, i: int) -> list[float]:
-        """Return the trace of the i-th objective, nats, the start first."""
-        values, begin = self._traces
-        i = self._index(i)
-        return [float(value) for value in values[begin[i] : begin[i + 1]]]
-
-    def __getitem__(self, i: Any) -> Any:
-        """Return the i-th mixture, as GaussianMixture would have fitted it.
-
-        Raises
-        ------
-        IndexError
-            If there is no such data set.
-        ValueError
-            If it could not be fitted.
-        """
-        i = self._index(i)
-        if self.failed[i]:
-            raise ValueError(f"data set {i} could not be fitted: {self.messages[i]}")
-        fitted = clone(self._template)
+    def _make(self, i: int) -> GaussianMixture:
+        """Return the i-th mixture, as GaussianMixture would have fitted it."""
+        fitted: GaussianMixture = clone(self._template)
         fitted.random_state = int(self.random_states[i])
-        reason = STOP_REASONS[self.stop_reason[i]]
         parameters = {
             "weights_": self.weights[i].copy(),
             "means_": self.means[i].copy(),
@@ -132,11 +108,6 @@ class MixtureFits(Sequence[GaussianMixture]):
         fitted.__dict__ |= self._shown(i, fitted, parameters)
         fitted.__dict__ |= parameters
         fitted.n_features_in_ = self.means.shape[2]
-        fitted.lower_bounds_ = self.lower_bounds(i)
-        fitted.lower_bound_ = fitted.lower_bounds_[-1]
-        fitted.n_iter_ = int(self.n_iter[i])
-        fitted.converged_ = bool(self.converged[i])
-        fitted.stop_reason_ = reason
         return fitted
 
     def _shown(self, i: int, fitted: GaussianMixture, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -160,47 +131,76 @@ class MixtureFits(Sequence[GaussianMixture]):
         )
         return points.attributes(model, params)
 
-    def _index(self, i: Any) -> int:
-        index = range(len(self))[i]
-        if not isinstance(index, int):
-            raise TypeError("fits are taken one at a time; index the arrays for more")
-        return index
 
-
+@overload
 def fit_many(
     data: Any,
-    n_components: int = 1,
+    n_components: int | None = None,
     *,
+    estimator: None = None,
+    lengths: None = None,
     sample_weight: Any = None,
     random_state: Any = None,
     n_jobs: int | None = None,
     **parameters: Any,
-) -> MixtureFits:
-    """Fit one Gaussian mixture to each of many data sets, in parallel.
+) -> MixtureFits: ...
+@overload
+def fit_many(
+    data: Any,
+    n_components: int | None = None,
+    *,
+    estimator: HmmEstimator | type[HmmEstimator],
+    lengths: Any = None,
+    sample_weight: Any = None,
+    random_state: Any = None,
+    n_jobs: int | None = None,
+    **parameters: Any,
+) -> SeriesFits: ...
+def fit_many(
+    data: Any,
+    n_components: int | None = None,
+    *,
+    estimator: HmmEstimator | type[HmmEstimator] | None = None,
+    lengths: Any = None,
+    sample_weight: Any = None,
+    random_state: Any = None,
+    n_jobs: int | None = None,
+    **parameters: Any,
+) -> MixtureFits | SeriesFits:
+    """Fit one Gaussian mixture, or hidden Markov model, to each of many data sets, in parallel.
 
-    The i-th result is that of GaussianMixture with the same parameters and
+    The i-th result is that of the estimator with the same parameters and
     ``random_state=int(fits.random_states[i])``. All fits run in the native core, each on one
     thread, so that thousands of small ones take little more than their arithmetic.
 
     Parameters
     ----------
     data : sequence of array-like of shape (n_i, n_features), or ndarray of shape (B, n, n_features)
-        float32 stays float32; other types become float64.
-    n_components : int, default=1
+        float32 stays float32; other types become float64. Of a hidden Markov model each is one
+        sequence, or what else its `fit` takes; they are float32 if all are, and their codes have
+        as many symbols as those of all together.
+    n_components : int, default=None
+        None: 1, or the estimator's own.
+    estimator : hidden Markov estimator (not GMMHMM), or its class, default=None
+        None: GaussianMixture.
+    lengths : sequence of (array-like of int or None), default=None
+        Of the sequences of each data set, for hidden Markov models.
     sample_weight : sequence of (array-like of shape (n_i,) or None), default=None
+        Of the rows, or of the sequences, of each data set.
     random_state : int, RandomState, Generator or None, default=None
         Of all: each data set gets its own from it.
     n_jobs : int, default=None
         Threads. None: what OpenMP may use and the machine has. The result does not depend on it.
     **parameters
-        Of GaussianMixture: `covariance_type`, `inference` ("em", "variational-em", "hard-em" or
-        "mean-field"), `tol`, `reg_covar`, `max_iter`, `n_init`, `init_params` ("kmeans",
-        "k-means++" or "random"), the starts, `equal_weights` and the priors. Starts and priors
-        that are given hold for every data set.
+        Of the estimator. Of GaussianMixture: `covariance_type`, `inference` ("em",
+        "variational-em", "hard-em" or "mean-field"), `tol`, `reg_covar`, `max_iter`, `n_init`,
+        `init_params` ("kmeans", "k-means++" or "random"), the starts, `equal_weights` and the
+        priors. Of hidden Markov models the like, `n_iter` for `max_iter`, structural zeros and
+        frozen entries. Starts and priors that are given hold for every data set.
 
     Returns
     -------
-    MixtureFits
+    MixtureFits or SeriesFits
 
     Raises
     ------
@@ -227,41 +227,31 @@ def fit_many(
     >>> fits = fit_many(rng.normal(size=(100, 50, 2)), n_components=2, random_state=0, max_iter=500)
     >>> fits.means.shape
     (100, 2, 2)
+    >>> from vemfast import PoissonHMM
+    >>> series = rng.poisson(rng.choice([1.0, 9.0], size=(100, 60, 1)))
+    >>> fits = fit_many(series, 2, estimator=PoissonHMM, random_state=0, n_iter=500)
+    >>> fits.transmat.shape
+    (100, 2, 2)
     """
-    template = GaussianMixture(n_components, n_jobs=n_jobs, **parameters)
-    _check_parameters(template, random_state)
+    if n_components is not None:
+        parameters["n_components"] = n_components
+    if estimator is not None:
+        return fit_series(
+            data, estimator, lengths, sample_weight, random_state, {"n_jobs": n_jobs, **parameters}
+        )
+    if lengths is not None:
+        raise ValueError("lengths are of sequences: say which hidden Markov estimator")
+    template = GaussianMixture(n_jobs=n_jobs, **parameters)
+    check_parameters(template, random_state, _TAKEN, _STARTS)
     sets = _data_sets(data, sample_weight)
     config, options = _options(template, sets.n_features)
-    random_states = _random_states(random_state, len(sets))
+    random_states = random_states_of(random_state, len(sets))
     found = _core.fit_many(
         sets, random_states.astype(np.uint64), effective_n_jobs(n_jobs), **options
     )
     fits = _result(found, config, random_states, template)
-    _report(fits, template)
+    report(fits, "max_iter", template.max_iter, stacklevel=4)
     return fits
-
-
-def _check_parameters(template: GaussianMixture, random_state: Any) -> None:
-    template.random_state = random_state
-    template._check_params()
-    template.random_state = None
-    default = GaussianMixture().get_params()
-    for name, value in template.get_params().items():
-        is_default = value is default[name] or (
-            default[name] is not None and value == default[name]
-        )
-        if name not in _TAKEN and not is_default:
-            raise ValueError(f"fit_many does not take {name}={value!r}; fit such mixtures singly")
-    if template.inference not in _NATIVE_RUNGS:
-        raise ValueError(
-            f"fit_many does not take inference={template.inference!r}; use one of "
-            + ", ".join(repr(rung) for rung in _NATIVE_RUNGS)
-        )
-    if template.init_params not in _STARTS:
-        raise ValueError(
-            f"fit_many does not take init_params={template.init_params!r}; use one of "
-            + ", ".join(repr(start) for start in _STARTS)
-        )
 
 
 def _data_sets(data: Any, sample_weight: Any) -> _core.DataSets:
@@ -297,7 +287,7 @@ def _options(template: GaussianMixture, n_features: int) -> tuple[GaussianConfig
     return model.config, {
         "n_components": int(template.n_components),
         "covariance_type": template.covariance_type,
-        "inference": _NATIVE_RUNGS[template.inference],
+        "inference": _NATIVE_RUNGS.get(template.inference, template.inference),
         "tol": float(template.tol),
         "max_iter": int(template.max_iter),
         "n_init": int(template.n_init),
@@ -318,19 +308,6 @@ def _options(template: GaussianMixture, n_features: int) -> tuple[GaussianConfig
 
 def _flat(value: ArrayLike | None) -> Array | None:
     return None if value is None else np.ascontiguousarray(value, dtype=np.float64).ravel()
-
-
-def _random_states(random_state: Any, count: int) -> NDArray[np.uint32]:
-    """Return one for each data set; those of fewer come first in those of more.
-
-    As large as scikit-learn takes a random state.
-    """
-    first = np.uint64(seeds(random_state, 1)[0])
-    with np.errstate(over="ignore"):  # the finaliser of SplitMix64, modulo 2^64
-        x = first + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(x >> np.uint64(32), dtype=np.uint32)
 
 
 def _result(
@@ -366,35 +343,4 @@ def _result(
         shaped("degrees_of_freedom", *groups),
         template,
         (found["lower_bounds"], found["trace"]),
-    )
-
-
-def _report(fits: MixtureFits, template: GaussianMixture) -> None:
-    """Warn once of each kind of trouble."""
-
-    def warn(mask: NDArray[np.bool_], what: str, category: type[Warning]) -> None:
-        count = int(np.count_nonzero(mask))
-        if count:
-            text = f"{count} of {len(fits)} {what}"
-            warnings.warn(text, category, stacklevel=4)
-
-    if fits.messages:
-        index, message = next(iter(fits.messages.items()))
-        warn(
-            fits.failed,
-            f"data sets could not be fitted (see `failed` and `messages`); data set {index}: "
-            f"{message}",
-            UserWarning,
-        )
-    warn(
-        fits.stop_reason == STOP_REASONS.index("max_iter"),
-        f"fits not converged after max_iter={template.max_iter} iterations (see `converged`); "
-        "increase max_iter or tol, or try another start",
-        ConvergenceWarning,
-    )
-    warn(
-        fits.degenerate,
-        "fits are degenerate (see `degenerate`): a component is empty, or a covariance is held at "
-        "the edge of its support",
-        DegenerateWarning,
     )

@@ -205,6 +205,10 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
         work = block.n * model.config.n_components * model.config.work_per_row
         return Task(model, blocks, step, control, work, start, keep, self._notes(block))
 
+    def _at_point(self) -> tuple[Any, Any]:
+        """Return a model and parameters made from the point attributes."""
+        return self._fitted(point=True)
+
     def common_start(self, X: ArrayLike, sample_weight: ArrayLike | None = None) -> dict[str, Any]:
         """Return the parameters that make every rung start where this estimator would.
 

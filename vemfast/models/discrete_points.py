@@ -6,7 +6,7 @@ one array (K, n_categories) a column.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ __all__ = [
     "draws",
     "from_point",
     "from_posterior",
+    "many",
     "n_parameters",
     "point",
     "sample",
@@ -136,14 +137,25 @@ def attributes(model: DiscreteMixture, params: Params) -> dict[str, Any]:
     return out
 
 
-def _posterior_mean(config: DiscreteConfig, params: Params) -> Array:
+def many(config: DiscreteConfig, kind: str, params: Mapping[str, Array]) -> dict[str, Any]:
+    """Return the attributes of the components of many parameters, whose first axis they are."""
+    if kind == "point":
+        table, out = params[config.table_name], {}
+    else:
+        table = _posterior_mean(config, params)
+        fields = _POSTERIORS[config.family]
+        out = {attribute: as_shown(config, params[name]) for name, attribute in fields}
+    return {**out, f"{config.table_name}_": as_shown(config, table)}
+
+
+def _posterior_mean(config: DiscreteConfig, params: Params | Mapping[str, Array]) -> Array:
     if config.family == "bernoulli":
         return np.asarray(params["a"] / (params["a"] + params["b"]))
     if config.family == "poisson":
         return np.asarray(params["shape"] / params["rate"])
     alpha = params["concentrations"]
-    sums = np.add.reduceat(alpha, config.column_offsets[:-1], axis=0)
-    return np.asarray(alpha / np.repeat(sums, config.n_categories, axis=0))
+    sums = np.add.reduceat(alpha, config.column_offsets[:-1], axis=-2)
+    return np.asarray(alpha / np.repeat(sums, config.n_categories, axis=-2))
 
 
 def draws(model: DiscreteMixture, results: Sequence[Any]) -> dict[str, Any]:

@@ -48,27 +48,28 @@ def first_table(
     rows, weights, labels = some_rows(
         blocks, limit, seed, K, lambda block: as_points(config, block)
     )
-    missing = np.isnan(rows)
-    rows[missing] = 0.0
     # One row more, so that what no row here has is not impossible.
-    usual = 0.5 if config.family != "categorical" else 1.0 / _column_sizes(config)
-    mean = (weights @ rows + usual) / (weights @ ~missing + 1.0)
-    rows = np.where(missing, mean, rows)
+    usual = np.full(config.n_indexed, 0.5)
+    if config.family == "categorical":
+        usual = 1.0 / _column_sizes(config)
     if init_params == "random_from_data":
+        missing = np.isnan(rows)
+        rows[missing] = 0.0
+        mean = (weights @ rows + usual) / (weights @ ~missing + 1.0)
+        rows = np.where(missing, mean, rows)
         weighted = any(block.weights is not None for block in blocks)
         drawn = drawn_rows(rows, weights if weighted else None, labels, K, seed)
         return np.ascontiguousarray(0.5 * (drawn + mean).T)
-    # The variance of a count grows with its mean, that of its square root hardly does.
-    points = np.sqrt(rows) if config.family == "poisson" else rows
-    lloyd = 100 if init_params == "kmeans" else 0
-    centres, _ = _core.kmeans_plusplus(points, weights, K, seed, lloyd, labels)
-    nearness = points @ centres.T - 0.5 * np.einsum("kf,kf->k", centres, centres)
-    members = np.zeros((len(rows), K))
-    group = nearness.argmax(axis=1)
-    if labels is not None:
-        group = np.where(labels >= 0, labels, group)
-    members[np.arange(len(rows)), group] = weights
-    return np.asarray((rows.T @ members + mean[:, None]) / (members.sum(axis=0) + 1.0))
+    return _core.discrete_start_table(
+        np.ascontiguousarray(rows),
+        weights,
+        labels,
+        usual,
+        K,
+        config.family == "poisson",  # the variance of a count grows with its mean
+        seed,
+        100 if init_params == "kmeans" else 0,
+    )
 
 
 def _column_sizes(config: DiscreteConfig) -> Array:

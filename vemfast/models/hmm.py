@@ -100,19 +100,23 @@ class HiddenMarkov(NativeModel[_core.HmmTable]):
         """
         first = Params(self._layouts["point"], "point")
         config = self.config
-        first["startprob"] = _equal(config.start_support, config.start_frozen)
-        first["transmat"] = _equal(config.transition_support, config.transition_frozen)
+        first["startprob"], first["transmat"] = self.first_chain()
         if config.n_mix > 1:
             first["mix_weights"] = 1.0 / config.n_mix
         for name, value in self._first_emissions(blocks, step).items():
             first[name] = value
-        if self.start.startprob is not None:
-            first["startprob"] = self.start.startprob
-        if self.start.transmat is not None:
-            first["transmat"] = self.start.transmat
         if self.start.mix_weights is not None:
             first["mix_weights"] = self.start.mix_weights
         return self.adopt(first, blocks, step)
+
+    def first_chain(self) -> tuple[Array, Array]:
+        """Return where start and transitions begin."""
+        config, startprob, transmat = self.config, self.start.startprob, self.start.transmat
+        if startprob is None:
+            startprob = _equal(config.start_support, config.start_frozen)
+        if transmat is None:
+            transmat = _equal(config.transition_support, config.transition_frozen)
+        return startprob, transmat
 
     def adopt(self, params: Params, blocks: Sequence[SequenceBlock], step: Step) -> Params:
         """Return `params` as the parameter rule wants them, by one E-step where it must."""

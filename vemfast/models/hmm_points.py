@@ -16,7 +16,16 @@ from vemfast.models.hmm import HiddenMarkov
 from vemfast.models.hmm_config import HmmConfig
 from vemfast.stats import Params
 
-__all__ = ["attributes", "draws", "fitted", "n_parameters", "sample_states", "stationary"]
+__all__ = [
+    "attributes",
+    "draws",
+    "fitted",
+    "many",
+    "n_parameters",
+    "sample_states",
+    "state_estimates",
+    "stationary",
+]
 
 Array = NDArray[np.float64]
 
@@ -61,6 +70,47 @@ def _emissions(model: HiddenMarkov, params: Params) -> dict[str, Any]:
         "means_": params["means"] + config.emission.origin,
         "covars_": np.asarray(scale / freedom.reshape(freedom.shape + (1,) * extra)),
         "mean_precision_": params["mean_precision"],
+        "degrees_of_freedom_": freedom,
+    }
+
+
+def many(
+    model: HiddenMarkov, kind: str, params: Array, origins: Array, chain_means: Array | None
+) -> tuple[tuple[Array, Array], dict[str, Any]]:
+    """Return start, transitions and the emissions' attributes of many parameters, (B, ...) each.
+
+    Parameters
+    ----------
+    model : HiddenMarkov
+        That of all of them, but for the origin.
+    kind : {"point", "posterior"}
+    params : ndarray of shape (B, size)
+    origins : ndarray of shape (B, n_features)
+        Of Gaussians.
+    chain_means : ndarray of shape (B, K + K * K)
+        E[start] and E[transitions] of posteriors.
+    """
+    K, emission = model.config.n_components, model.config.emission
+    layout = model.config.params_layout(kind)
+    ends = np.cumsum([int(np.prod(shape)) for shape in layout.shapes])[:-1]
+    parts = np.split(params, ends, axis=1)
+    of: dict[str, Array] = {
+        name: part.reshape(len(params), *shape)
+        for name, part, shape in zip(layout.names, parts, layout.shapes, strict=True)
+    }
+    chain = params[:, : K * (K + 1)] if chain_means is None else chain_means
+    out = (chain[:, :K], chain[:, K:].reshape(-1, K, K))
+    if isinstance(emission, DiscreteConfig):
+        return out, discrete_points.many(emission, kind, of)
+    means = of["means"] + origins[:, None]
+    if kind == "point":
+        return out, {"means_": means, "covars_": of["covariances"]}
+    freedom, scale = of["degrees_of_freedom"], of["scale"]
+    extra = scale.ndim - freedom.ndim
+    return out, {
+        "means_": means,
+        "covars_": np.asarray(scale / freedom.reshape(freedom.shape + (1,) * extra)),
+        "mean_precision_": of["mean_precision"],
         "degrees_of_freedom_": freedom,
     }
 
@@ -139,6 +189,29 @@ def stationary(transmat: Array) -> Array:
     target = np.append(np.zeros(K), 1.0)
     solution = np.maximum(np.linalg.lstsq(system, target, rcond=None)[0], 0.0)
     return np.asarray(solution / solution.sum())
+
+
+def state_estimates(family: str, emissions: dict[str, Any], transmat: Array) -> Array:
+    """Return stay, share and emissions of each state (or component of one), unit-free.
+
+    Units are those of the mixture in which all states have the same weight: those of the stationary
+    distribution would move with the transitions.
+    """
+    K = len(transmat)
+    columns = [np.diagonal(transmat), stationary(transmat)]
+    weights = np.full(K, 1.0 / K)
+    within = emissions.get("weights")
+    if within is not None:
+        columns = [np.repeat(columns[0], within.shape[1]), (columns[1][:, None] * within).ravel()]
+        weights = (within / K).ravel()
+    if "shown" in emissions:
+        shown: Any = emissions["shown"]
+        own = discrete_points.component_estimates(family, weights, shown)
+    else:
+        own = gaussian_points.component_estimates(
+            family, weights, emissions["means"], emissions["covars"]
+        )
+    return np.column_stack([*columns, own[:, 1:]])
 
 
 def sample_states(

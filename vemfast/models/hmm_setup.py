@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +15,7 @@ from vemfast.models.discrete_config import DiscreteConfig
 from vemfast.models.gaussian_config import GaussianConfig
 from vemfast.models.hmm_config import HmmConfig
 
-__all__ = ["ChainHyperparameters", "check_rows", "configure", "within"]
+__all__ = ["ChainHyperparameters", "check_rows", "configure", "users_words", "within"]
 
 Array = NDArray[np.float64]
 
@@ -66,7 +68,7 @@ def configure(
     mix = _concentrations("weights_prior", given.weights_prior, (K, n_mix), is_point)
     if mix is not None and not (np.isfinite(mix) & (mix > 0)).all():
         raise ValueError("weights_prior must be finite and > 0")
-    try:
+    with users_words():
         return HmmConfig(
             K,
             replace(emission, prior=replace(emission.prior, weight_type="none")),  # type: ignore[arg-type]
@@ -79,7 +81,14 @@ def configure(
             given.transmat_frozen,
             mix if n_mix > 1 else None,
         )
-    except ValueError as error:  # in the user's words
+
+
+@contextmanager
+def users_words() -> Iterator[None]:
+    """Let a ValueError call parameters of the configuration what users call them."""
+    try:
+        yield
+    except ValueError as error:
         words = {"start_": "startprob_", "transition_": "transmat_", "mix_": "weights_"}
         message = re.sub(r"\b(start_|transition_|mix_)", lambda m: words[m[1]], str(error))
         raise ValueError(message) from error

@@ -1,0 +1,447 @@
+#include "models/series_fit.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <exception>
+#include <limits>
+#include <memory>
+
+#include "models/batch_fit.hpp"
+#include "models/data_sets.hpp"
+#include "models/discrete_starts.hpp"
+#include "models/starts.hpp"
+#include "models/trace.hpp"
+#include "vemfast/errors.hpp"
+#include "vemfast/require.hpp"
+
+namespace vemfast::models {
+
+using detail::LocalRule;
+
+namespace {
+
+constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();
+constexpr double kLeast = std::numeric_limits<double>::min();
+
+// One data set: its sequences, and the weights of its steps.
+struct Series {
+    HmmRows rows;
+    Sequences sequences;
+    std::vector<double> step_weights;  // empty: all one
+    double total_weight = 0;
+
+    const double* weights() const { return step_weights.empty() ? nullptr : step_weights.data(); }
+};
+
+std::size_t item_size_of(detail::Storage storage) {
+    switch (storage) {
+        case detail::Storage::bytes:
+            return sizeof(std::uint8_t);
+        case detail::Storage::codes:
+            return sizeof(std::int32_t);
+        case detail::Storage::float_counts:
+            return sizeof(float);
+        default:
+            return sizeof(double);
+    }
+}
+
+HmmRows slice(const HmmRows& all, std::size_t first, std::size_t n) {
+    HmmRows part = all;
+    const auto move = [&](auto& view, std::size_t item) {
+        view.data = static_cast<const char*>(view.data) +
+                    static_cast<std::ptrdiff_t>(first * item) * view.row_stride;
+        view.n_rows = n;
+    };
+    if (auto* view = std::get_if<detail::RowsView>(&part.rows)) {
+        move(*view, view->is_float ? sizeof(float) : sizeof(double));
+    } else {
+        auto& indexed = std::get<detail::IndexedRows>(part.rows);
+        move(indexed, item_size_of(indexed.storage));
+        indexed.base = indexed.base == nullptr ? nullptr : indexed.base + first;
+    }
+    return part;
+}
+
+Series series_of(const SeriesData& data, const std::vector<std::int64_t>& first_step,
+                 std::size_t i) {
+    Series out;
+    const auto s = static_cast<std::size_t>(data.sets[i]);
+    const auto n = static_cast<std::size_t>(data.sets[i + 1]) - s;
+    const auto first = static_cast<std::size_t>(first_step[i]);
+    out.rows = slice(data.rows, first, static_cast<std::size_t>(first_step[i + 1]) - first);
+    out.sequences.lengths = data.sequences.lengths + s;
+    out.sequences.n = n;
+    out.total_weight = static_cast<double>(out.rows.n_steps());
+    if (data.sequences.weights == nullptr)
+        return out;
+    out.sequences.weights = data.sequences.weights + s;
+    out.total_weight = 0;
+    for (std::size_t j = 0; j < n; ++j) {
+        const double weight = out.sequences.weights[j];
+        out.total_weight += weight * static_cast<double>(out.sequences.lengths[j]);
+        out.step_weights.insert(out.step_weights.end(),
+                                static_cast<std::size_t>(out.sequences.lengths[j]), weight);
+    }
+    return out;
+}
+
+// What is left of a fit: the parameters and statistics of the last full iteration.
+struct State {
+    Kind kind = Kind::point;
+    std::vector<double> params, stats, lower_bounds;
+    StopReason stop_reason = StopReason::max_iter;
+};
+
+// The fit of one data set.
+class SeriesFit {
+  public:
+    SeriesFit(const HiddenMarkov& model, const Series& series, const SeriesOptions& options,
+              int n_threads, const Poll& poll)
+        : model_(model),
+          series_(series),
+          options_(options),
+          n_threads_(n_threads),
+          poll_(poll),
+          is_float_(series.rows.is_float) {}
+
+    // Runs all starts; `first(seed, out)` writes where the emissions begin. The result is that of
+    // highest objective.
+    template <class First>
+    State run(std::uint64_t random_state, First&& first) {
+        State best;
+        std::exception_ptr failure;
+        bool found = false;
+        for (int i = 0; i < options_.n_init; ++i) {
+            try {
+                const std::uint64_t seed = start_seed(random_state, static_cast<std::uint64_t>(i));
+                init([&](double* out) { first(seed, out); });
+                iterate();
+            } catch (const NumericalError&) {
+                if (!failure)
+                    failure = std::current_exception();
+                continue;
+            }
+            if (!found || state_.lower_bounds.back() > best.lower_bounds.back())
+                std::swap(state_, best);
+            found = true;
+        }
+        if (!found)
+            std::rethrow_exception(failure);
+        return best;
+    }
+
+  private:
+    template <class First>
+    void init(First&& first) {
+        std::vector<double> point(model_.params_size(Kind::point));
+        std::copy(options_.start.begin(), options_.start.end(), point.begin());
+        std::copy(options_.transitions.begin(), options_.transitions.end(),
+                  point.begin() + static_cast<std::ptrdiff_t>(options_.start.size()));
+        first(point.data() + model_.emission_at());
+        q_.clear();
+        state_.kind = Kind::point;
+        state_.stats.resize(model_.stats_size());
+        if (options_.parameter_rule == ParameterRule::posterior) {
+            const HmmTable table = model_.prepare(Kind::point, point.data());
+            pass(table, LocalRule::exact, state_.stats.data());
+            state_.kind = Kind::posterior;
+            state_.params.resize(model_.params_size(Kind::posterior));
+            model_.update(ParameterRule::posterior, Kind::point, point.data(), state_.stats.data(),
+                          0, 0, state_.params.data());
+        } else {
+            state_.params = std::move(point);
+        }
+    }
+
+    void pass(const HmmTable& table, LocalRule rule, double* stats) const {
+        HmmPass how;
+        how.rule = rule;
+        how.n_threads = n_threads_;
+        hmm_e_step(table, series_.rows, series_.sequences, how, poll_, stats);
+    }
+
+    // The sum of the absolute terms of the scores of counts, most of which the log factorials take
+    // out again; 0 for other families, whose terms do not cancel.
+    double size_of_terms() const {
+        if (!is_poisson_)
+            return 0;
+        const std::size_t K = model_.n_states();
+        const double* counts = state_.stats.data() + 2 + K + K * K;
+        const double* sums = counts + K;
+        const std::size_t n = state_.stats.size() - (2 + 2 * K + K * K);
+        const double* a = state_.params.data() + model_.emission_at();
+        double size = 0;
+        for (std::size_t i = 0; i < n; ++i) {
+            const double rate = state_.kind == Kind::point ? a[i] : a[i] / a[n + i];
+            size += sums[i] * std::abs(std::log(std::max(rate, kLeast))) + rate * counts[i % K];
+        }
+        return size;
+    }
+
+    double evaluate() {
+        const HmmTable table = model_.prepare(state_.kind, state_.params.data());
+        is_poisson_ =
+            table.indexed() != nullptr && table.indexed()->family == detail::IndexedFamily::poisson;
+        if (options_.factorised) {
+            next_q_.resize(series_.rows.n_steps() * model_.n_states());
+            const detail::ChainSweeps sweeps{q_.empty() ? nullptr : q_.data(), next_q_.data(),
+                                             model_.sweeps().n_sweeps, model_.sweeps().tolerance};
+            hmm_sweep(table, series_.rows, series_.sequences, sweeps, n_threads_, poll_,
+                      state_.stats.data());
+        } else {
+            pass(table, options_.local_rule, state_.stats.data());
+        }
+        return state_.stats[0] + model_.global_term(state_.kind, state_.params.data());
+    }
+
+    void iterate() {
+        Trace trace(options_.tol, options_.max_iter, series_.total_weight, is_float_);
+        for (;;) {
+            interruption_point();
+            const double objective = evaluate();
+            const bool fell = !trace.values().empty() && objective < trace.values().back();
+            if (!trace.add(objective, fell ? size_of_terms() : 0.0))
+                break;
+            q_.swap(next_q_);
+            next_.resize(state_.params.size());
+            model_.update(options_.parameter_rule, state_.kind, state_.params.data(),
+                          state_.stats.data(), 0, 0, next_.data());
+            state_.params.swap(next_);
+        }
+        state_.lower_bounds = trace.values();
+        state_.stop_reason = trace.reason();
+    }
+
+    const HiddenMarkov& model_;
+    const Series& series_;
+    const SeriesOptions& options_;
+    int n_threads_;
+    const Poll& poll_;
+    bool is_float_;
+    bool is_poisson_ = false;
+    State state_;
+    std::vector<double> next_, q_, next_q_;
+};
+
+// ---- emissions -----------------------------------------------------------------------------
+
+// The emissions of one data set, Gaussian.
+class GaussianSeries {
+  public:
+    using Options = GaussianMixtureOptions;
+
+    GaussianSeries(const HiddenMarkov& /*like*/, const Series& series, const Options& options,
+                   int n_threads, const Poll& poll)
+        : options_(options),
+          view_(std::get<detail::RowsView>(series.rows.rows)),
+          n_threads_(n_threads),
+          poll_(poll) {
+        view_.weights = series.weights();
+        setup_ = std::make_unique<Setup>(configure(view_, options, n_threads, poll, true));
+    }
+
+    Emissions emission() const { return &setup_->model; }
+    const std::vector<double>& origin() const { return setup_->origin; }
+
+    void first(std::uint64_t seed, double* out) {
+        const GaussianMixture& model = setup_->model;
+        const std::size_t D = model.n_features();
+        std::vector<double> stats(model.stats_size());
+        start_statistics(*setup_, view_, options_, seed, n_threads_, poll_, memory_, stats.data());
+        model.update(ParameterRule::point, Kind::point, nullptr, stats.data(), seed, 0, out);
+        for (std::size_t i = 0; i < options_.means_init.size(); ++i)
+            out[i] = options_.means_init[i] - setup_->origin[i % D];
+        std::copy(options_.covariances_init.begin(), options_.covariances_init.end(),
+                  out + model.n_components() * D);
+    }
+
+  private:
+    const Options& options_;
+    detail::RowsView view_;
+    int n_threads_;
+    const Poll& poll_;
+    std::unique_ptr<Setup> setup_;
+    Workspaces memory_;
+};
+
+// One over the weighted mean of each column, or one where that is zero.
+std::vector<double> usual_rates(const std::vector<double>& points, std::size_t F,
+                                const double* weights) {
+    std::vector<double> rates(F, 0.0);
+    double total = 0;
+    const std::size_t n = points.size() / F;
+    for (std::size_t r = 0; r < n; ++r) {
+        const double w = weights == nullptr ? 1.0 : weights[r];
+        total += w;
+        for (std::size_t f = 0; f < F; ++f)
+            rates[f] += w * points[r * F + f];
+    }
+    for (double& rate : rates)
+        rate = rate > 0 ? 1.0 / (rate / total) : 1.0;
+    return rates;
+}
+
+// The emissions of one data set, of a discrete family.
+class DiscreteSeries {
+  public:
+    using Options = DiscreteSeriesOptions;
+
+    DiscreteSeries(const HiddenMarkov& like, const Series& series, const Options& options,
+                   int /*n_threads*/, const Poll& /*poll*/)
+        : options_(options),
+          shared_(*std::get<const DiscreteMixture*>(like.emission())),
+          family_(std::get<detail::IndexedRows>(series.rows.rows)),
+          weights_(series.weights()),
+          points_(indexed_points(family_, shared_.shape())) {
+        if (options.shapes.empty())
+            return;
+        const std::size_t F = shared_.shape().n_values;
+        detail::IndexedPrior prior{true, options.shapes, usual_rates(points_, F, weights_)};
+        own_ = std::make_unique<DiscreteMixture>(
+            detail::Weights{detail::WeightPrior::none, 1.0, shared_.n_components()},
+            detail::make_indexed(detail::IndexedFamily::poisson, shared_.shape(),
+                                 std::move(prior)));
+    }
+
+    Emissions emission() const { return own_ ? own_.get() : &shared_; }
+    const std::vector<double>& origin() const { return nothing_; }
+
+    void first(std::uint64_t seed, double* out) {
+        if (!options_.table.empty()) {
+            std::copy(options_.table.begin(), options_.table.end(), out);
+            return;
+        }
+        const detail::IndexedShape& shape = shared_.shape();
+        const std::size_t F = shape.n_values;
+        std::vector<double> usual(F, 0.5);
+        for (std::size_t d = 0; d + 1 < shape.column_offsets.size(); ++d) {
+            const auto begin = shape.column_offsets[d];
+            const auto end = shape.column_offsets[d + 1];
+            std::fill(usual.begin() + begin, usual.begin() + end,
+                      1.0 / static_cast<double>(end - begin));
+        }
+        std::vector<double> x;
+        std::vector<double> weights;
+        const std::vector<std::size_t> chosen =
+            start_rows(family_.n_rows, weights_, most_start_rows(F, shape.n_components), seed);
+        x.reserve(chosen.size() * F);
+        for (const std::size_t row : chosen) {
+            const double* from = points_.data() + row * F;
+            x.insert(x.end(), from, from + F);
+            weights.push_back(weights_ == nullptr ? 1.0 : weights_[row]);
+        }
+        start_table({x.data(), chosen.size(), weights.data(), nullptr}, F, shape.n_components,
+                    usual.data(), family_.storage >= detail::Storage::float_counts, seed,
+                    options_.lloyd, out);
+    }
+
+  private:
+    const Options& options_;
+    const DiscreteMixture& shared_;
+    const detail::IndexedRows& family_;
+    const double* weights_;
+    std::vector<double> points_;
+    std::unique_ptr<DiscreteMixture> own_;
+    std::vector<double> nothing_;
+};
+
+// ---- all of them ---------------------------------------------------------------------------
+
+bool has_empty_state(const HiddenMarkov& model, const State& state) {
+    const std::size_t K = model.n_states();
+    const double* counts = state.stats.data() + 2 + K + K * K;
+    return state.kind == Kind::point && *std::min_element(counts, counts + K) <= 0;
+}
+
+template <class Emission>
+SeriesFits fit_series(const HiddenMarkov& like, const SeriesData& data,
+                      const SeriesOptions& options, const typename Emission::Options& emission,
+                      std::size_t origin_size, const std::uint64_t* random_states, int n_threads,
+                      const Poll& poll) {
+    const std::size_t n = data.n_sets;
+    const std::size_t K = like.n_states();
+    const bool posterior = options.parameter_rule == ParameterRule::posterior;
+    std::vector<std::int64_t> first_step{0};
+    for (std::size_t i = 0; i < n; ++i) {
+        std::int64_t steps = 0;
+        for (std::int64_t s = data.sets[i]; s < data.sets[i + 1]; ++s)
+            steps += data.sequences.lengths[s];
+        first_step.push_back(first_step.back() + steps);
+    }
+    SeriesFits out;
+    out.params_size = like.params_size(posterior ? Kind::posterior : Kind::point);
+    out.params.resize(n * out.params_size, kNothing);
+    out.chain_means.resize(posterior ? n * K * (K + 1) : 0, kNothing);
+    out.origins.resize(n * origin_size, kNothing);
+    out.lower_bound.resize(n, kNothing);
+    out.n_iter.resize(n, 0);
+    out.stop_reason.resize(n, static_cast<std::int8_t>(StopReason::failed));
+    out.degenerate.resize(n, 0);
+    out.trace.resize(n + 1, 0);
+    std::vector<std::vector<double>> traces(n);
+    std::vector<std::string> messages(n);
+
+    const auto fit_one = [&](std::size_t i, int /*slot*/, int threads, const Poll& ask) {
+        try {
+            const Series series = series_of(data, first_step, i);
+            Emission own(like, series, emission, threads, ask);
+            const HiddenMarkov model = like.over(own.emission());
+            SeriesFit fit(model, series, options, threads, ask);
+            State state = fit.run(random_states[i],
+                                  [&](std::uint64_t seed, double* to) { own.first(seed, to); });
+            std::copy(state.params.begin(), state.params.end(),
+                      out.params.data() + i * out.params_size);
+            std::copy(own.origin().begin(), own.origin().end(),
+                      out.origins.data() + i * origin_size);
+            if (posterior)
+                model.mean_chain(state.params.data(), out.chain_means.data() + i * K * (K + 1));
+            out.lower_bound[i] = state.lower_bounds.back();
+            out.n_iter[i] = static_cast<std::int32_t>(state.lower_bounds.size()) - 1;
+            out.stop_reason[i] = static_cast<std::int8_t>(state.stop_reason);
+            out.degenerate[i] = has_empty_state(model, state) ? 1 : 0;
+            traces[i] = std::move(state.lower_bounds);
+        } catch (const NumericalError& error) {
+            messages[i] = error.what();
+        } catch (const std::invalid_argument& error) {
+            messages[i] = error.what();
+        }
+    };
+    const auto work = [&](std::size_t i) {
+        const auto steps = static_cast<double>(first_step[i + 1] - first_step[i]);
+        const auto size = static_cast<double>(like.stats_size());
+        return steps * (size + 3.0 * static_cast<double>(K * K));
+    };
+    for_data_sets(n, n_threads, poll, work, fit_one);
+    for (std::size_t i = 0; i < n; ++i) {
+        out.lower_bounds.insert(out.lower_bounds.end(), traces[i].begin(), traces[i].end());
+        out.trace[i + 1] = static_cast<std::int64_t>(out.lower_bounds.size());
+        if (!messages[i].empty())
+            out.failures.emplace_back(static_cast<std::int64_t>(i), std::move(messages[i]));
+    }
+    return out;
+}
+
+}  // namespace
+
+SeriesFits fit_gaussian_series(const HiddenMarkov& like, const SeriesData& data,
+                               const SeriesOptions& options, const GaussianMixtureOptions& emission,
+                               const std::uint64_t* random_states, int n_threads,
+                               const Poll& poll) {
+    const std::size_t D = std::get<const GaussianMixture*>(like.emission())->n_features();
+    check_options(emission, D);
+    return fit_series<GaussianSeries>(like, data, options, emission, D, random_states, n_threads,
+                                      poll);
+}
+
+SeriesFits fit_discrete_series(const HiddenMarkov& like, const SeriesData& data,
+                               const SeriesOptions& options, const DiscreteSeriesOptions& emission,
+                               const std::uint64_t* random_states, int n_threads,
+                               const Poll& poll) {
+    const auto& rows = std::get<detail::IndexedRows>(data.rows.rows);
+    require(!detail::is_csr(rows.storage), "series of one fit each are dense");
+    return fit_series<DiscreteSeries>(like, data, options, emission, 0, random_states, n_threads,
+                                      poll);
+}
+
+}  // namespace vemfast::models

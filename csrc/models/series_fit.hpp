@@ -1,0 +1,75 @@
+// Hidden Markov models of many small data sets, fitted in parallel under the batch schedule without
+// a driver from outside: the loop of batch_fit.hpp, over sequences.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "models/hmm.hpp"
+#include "models/rules.hpp"
+#include "vemfast/fit.hpp"
+#include "vemfast/poll.hpp"
+#include "vemfast/version.hpp"
+
+namespace vemfast::models {
+
+// All steps of all data sets, one after another.
+struct SeriesData {
+    HmmRows rows;
+    Sequences sequences;
+    const std::int64_t* sets = nullptr;  // n_sets + 1: the first sequence of each
+    std::size_t n_sets = 0;
+};
+
+// How chains are fitted; the same for every data set.
+struct SeriesOptions {
+    detail::LocalRule local_rule = detail::LocalRule::exact;
+    bool factorised = false;  // in place of local_rule
+    ParameterRule parameter_rule = ParameterRule::point;
+    double tol = 1e-3;  // nats a step
+    int max_iter = 100;
+    int n_init = 1;
+    std::vector<double> start, transitions;  // K, K x K: where every chain begins
+};
+
+// How the emissions of discrete families are configured and begin.
+struct DiscreteSeriesOptions {
+    std::vector<double> table;  // F x K: where all begin; empty: groups by k-means
+    int lloyd = 100;
+    // Poisson rates: the shapes of priors whose rates are each data set's own, so that they have
+    // its means; empty: the priors are the model's.
+    std::vector<double> shapes;
+};
+
+// Arrays over the data sets, one after another; NaN where a fit failed.
+struct SeriesFits {
+    std::size_t params_size = 0;
+    std::vector<double> params;
+    std::vector<double> chain_means;  // posteriors: E[start], E[transitions]
+    std::vector<double> origins;      // Gaussian
+    std::vector<double> lower_bound;
+    std::vector<std::int32_t> n_iter;
+    std::vector<std::int8_t> stop_reason;  // StopReason
+    std::vector<std::uint8_t> degenerate;  // a state that no step is in
+    std::vector<double> lower_bounds;      // the traces, one after another
+    std::vector<std::int64_t> trace;       // n_sets + 1: where each begins
+    std::vector<std::pair<std::int64_t, std::string>> failures;
+};
+
+// Fits `like`, with the emissions that each data set asks for. A data set that cannot be fitted is
+// reported and stops nothing. Throws Interrupted.
+VEMFAST_API SeriesFits fit_gaussian_series(const HiddenMarkov& like, const SeriesData& data,
+                                           const SeriesOptions& options,
+                                           const GaussianMixtureOptions& emission,
+                                           const std::uint64_t* random_states, int n_threads,
+                                           const Poll& poll);
+VEMFAST_API SeriesFits fit_discrete_series(const HiddenMarkov& like, const SeriesData& data,
+                                           const SeriesOptions& options,
+                                           const DiscreteSeriesOptions& emission,
+                                           const std::uint64_t* random_states, int n_threads,
+                                           const Poll& poll);
+
+}  // namespace vemfast::models
