@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vemfast.inference.methods import METHODS, without_effect
+from vemfast.sequences import listed
 
 __all__ = ["Ladder", "Rung", "ladder"]
 
@@ -27,7 +28,7 @@ class Rung:
         Its objective on the training data, nats. Rungs bound different things: compare the
         held-out score.
     held_out : float
-        Mean log predictive density of the held-out data, nats a row.
+        Mean log predictive density of the held-out data, nats a row (token, step).
     seconds : float
         Of the fit.
     distance : float
@@ -106,10 +107,12 @@ class Ladder:
 
 def ladder(
     estimator: Any,
-    X: ArrayLike,
-    X_test: ArrayLike | None = None,
+    X: Any,
+    X_test: Any = None,
     *,
     sample_weight: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    lengths_test: ArrayLike | None = None,
 ) -> Ladder:
     """Fit every rung that the estimator's model has, from one start, and compare them.
 
@@ -119,10 +122,14 @@ def ladder(
         Says the model and its parameters; it is not changed. Options that a rung does not have
         (such as `n_draws` for "em") are left at their defaults there.
     X : array-like of shape (n_samples, n_features)
+        Of a hidden Markov model also a list of sequences.
     X_test : array-like, default=None
-        Held-out data. None: every fifth row of X is held out.
+        Held-out data. None: every fifth row (document, sequence) of X is held out.
     sample_weight : array-like of shape (n_samples,), default=None
-        Of the rows of X.
+        Of the rows of X; of its sequences.
+    lengths, lengths_test : array-like of int, default=None
+        Of the sequences in X and X_test, where the estimator is a hidden Markov model's and they
+        are one array each.
 
     Returns
     -------
@@ -133,6 +140,14 @@ def ladder(
     ValueError
         If no rung can be fitted; the message of the first refusal.
     """
+    if hasattr(estimator, "decode"):
+        X = listed(X, lengths)
+        if X_test is not None:
+            X_test = listed(X_test, lengths_test)
+        elif len(X) < 2:
+            raise ValueError("X is one sequence, and none would be left to hold out; give X_test")
+    elif lengths is not None or lengths_test is not None:
+        raise ValueError(f"{type(estimator).__name__} takes no lengths: they are of sequences")
     if X_test is None:
         X, X_test, sample_weight = _split(X, sample_weight)
     start = estimator.common_start(X, sample_weight=sample_weight)
@@ -167,7 +182,7 @@ def ladder(
 
 
 def _held_out(model: Any, X: Any) -> float:
-    """Return the mean log predictive density: of topics, by document completion."""
+    """Return the mean log predictive density: of topics, by document completion; of steps."""
     return float(getattr(model, "held_out_score", model.score)(X))
 
 

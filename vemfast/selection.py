@@ -17,6 +17,7 @@ from vemfast.inference.engine import report
 from vemfast.inference.racing import Race, Runner, run_races
 from vemfast.inference.restarts import seeds, share_threads
 from vemfast.models.base import Step
+from vemfast.sequences import listed
 from vemfast.streams import StreamBlock
 
 __all__ = ["CRITERIA", "Selection", "select"]
@@ -72,7 +73,7 @@ class Selection:
 
 
 def select(
-    X: ArrayLike,
+    X: Any,
     estimator: Any = None,
     *,
     n_components: int | Iterable[int] = range(1, 11),
@@ -80,10 +81,11 @@ def select(
     criterion: str = "bic",
     n_init: int = 10,
     sample_weight: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
     random_state: Any = None,
     n_jobs: int | None = None,
 ) -> Selection:
-    """Fit a grid of mixtures from several starts each, and choose one by a criterion.
+    """Fit a grid of models from several starts each, and choose one by a criterion.
 
     All starts of all candidates run in rounds, the first of 8 iterations and each as long as all
     before it together. After a round a start is given up if it is in the worse half of its
@@ -94,7 +96,7 @@ def select(
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features), or what else the estimator's `fit` takes
-    estimator : estimator of this library, or its class, default=None
+    estimator : mixture or hidden Markov estimator, or its class, default=None
         What is not in the grid; it is not changed. None: `GaussianMixture`, on
         ``inference="mean-field"`` for the criterion "elbo".
     n_components : int or iterable of int, default=range(1, 11)
@@ -102,11 +104,14 @@ def select(
         None: the estimator's own.
     criterion : {"bic", "icl", "elbo"}, default="bic"
         Bayesian information criterion (Schwarz 1978); integrated complete-data likelihood
-        (Biernacki, Celeux and Govaert 2000), which asks for separate clusters; or the bound on the
-        log evidence, for estimators on ``inference="mean-field"``.
+        (Biernacki, Celeux and Govaert 2000), which asks for separate clusters (of a chain, at its
+        best path); or the bound on the log evidence, for estimators on ``inference="mean-field"``.
     n_init : int, default=10
         Starts of each candidate. They are those that ``fit`` with this `n_init` would run.
     sample_weight : array-like of shape (n_samples,), default=None
+        Of a hidden Markov model, one a sequence.
+    lengths : array-like of int, shape (n_sequences,), default=None
+        Of the sequences in X, for a hidden Markov model.
     random_state : int, RandomState, Generator or None, default=None
         None: the estimator's own.
     n_jobs : int, default=None
@@ -147,6 +152,10 @@ def select(
     if n_jobs is not None:
         common["n_jobs"] = n_jobs
     base.set_params(**common)
+    if hasattr(base, "decode"):
+        X = listed(X, lengths)
+    elif lengths is not None:
+        raise ValueError(f"{type(base).__name__} takes no lengths: they are of sequences")
     candidates = [
         _Candidate(base, params, X, sample_weight)
         for params in _grid(base, n_components, covariance_type)
@@ -178,7 +187,7 @@ class _Candidate:
     """One cell of the grid."""
 
     def __init__(
-        self, base: Any, params: dict[str, Any], X: ArrayLike, sample_weight: ArrayLike | None
+        self, base: Any, params: dict[str, Any], X: Any, sample_weight: ArrayLike | None
     ) -> None:
         from sklearn.base import clone
 
@@ -222,7 +231,7 @@ class _Candidate:
         joint density over the row's density is its responsibility, so the bounds of a hard and of
         an exact E-step differ by the log responsibilities that the ICL adds.
         """
-        model, params = self.estimator._fitted(point=True)
+        model, params = self.estimator._at_point()
         table, blocks, threads = model.prepare(params), self.task.blocks, self.task.step.n_jobs
         exact, hard = (
             e_step(model, table, blocks, Step(rule, "point", 0, 0, threads)).local_bound
@@ -251,7 +260,10 @@ def _prototype(estimator: Any, criterion: str) -> Any:
     elif isinstance(estimator, type):
         estimator = estimator()
     if not hasattr(estimator, "_task"):
-        raise TypeError(f"estimator must be a mixture of this library; got {estimator!r}")
+        raise TypeError(
+            f"estimator must be a mixture or a hidden Markov model of this library; got "
+            f"{estimator!r}"
+        )
     if criterion == "elbo" and estimator.inference != "mean-field":
         raise ValueError(
             f"criterion='elbo' needs inference='mean-field', whose objective is a bound on the log "
@@ -263,7 +275,7 @@ def _prototype(estimator: Any, criterion: str) -> Any:
         )
     needed = (("schedule", "batch"), ("warm_start", False), ("callbacks", None), ("verbose", 0))
     for name, value in needed:
-        if getattr(estimator, name) != value:
+        if getattr(estimator, name, value) != value:
             raise ValueError(
                 f"select needs {name}={value!r}; the estimator has {getattr(estimator, name)!r}"
             )

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vemfast.data import IndexedBlock, RowBlock, as_integers, as_rows, as_weights, weighted
 
-__all__ = ["SequenceBlock", "check_lengths", "joined", "naming_steps", "split"]
+__all__ = ["SequenceBlock", "check_lengths", "joined", "listed", "naming_steps", "split"]
 
 
 class SequenceBlock:
@@ -235,6 +235,13 @@ def joined(X: Any, lengths: ArrayLike | None = None) -> tuple[Any, NDArray[np.in
     if any(scipy.sparse.issparse(part) for part in parts):
         return scipy.sparse.vstack(parts, format="csr"), sizes
     return np.concatenate(parts), sizes
+
+
+def listed(X: Any, lengths: ArrayLike | None = None) -> list[Any]:
+    """Return sequences in any of the forms of `joined` as a list of arrays."""
+    steps, sizes = joined(X, lengths)
+    ends = np.cumsum(sizes)
+    return [steps[end - size : end] for end, size in zip(ends, sizes, strict=True)]
 
 
 def _is_several(X: Any) -> bool:

@@ -62,6 +62,18 @@ def test_decode_writes_states(capsys, model):
     np.testing.assert_array_equal(np.load("proba.npy"), same.predict_proba(X))
 
 
+def test_score_is_of_a_step_or_of_each_sequence(capsys, model):
+    same = vemfast.load(model)
+    assert main(["score", model, "x.npy", "--lengths", "lengths.txt"]) == 0
+    mean = same.score(X, LENGTHS) / 60
+    value, rest = capsys.readouterr().out.split(" ", 1)
+    assert float(value) == pytest.approx(mean, rel=1e-14)
+    assert rest == "nats a step, 60 steps in 3 sequences\n"
+    assert main(["score", model, "x.npy", "--lengths", "lengths.npy", "--each", "-o", "s.npy"]) == 0
+    np.testing.assert_array_equal(np.load("s.npy").ravel(), same.score_sequences(X, LENGTHS))
+    assert "--vocab is not for rows" in failure(capsys, f"score {model} x.npy --vocab v.txt")
+
+
 def test_symbols_have_names_and_numbers(capsys):
     command = "fit hmm --emission categorical codes.csv -k 2 --n-features 5 --seed 0 -q -o m"
     assert main(command.split()) == 0

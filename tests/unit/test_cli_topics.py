@@ -92,6 +92,16 @@ def test_transform_writes_proportions(capsys, model):
     np.testing.assert_array_equal(np.load("t.npy"), expected)
 
 
+def test_score_is_of_held_out_words(capsys, model):
+    assert main(["score", model, "corpus.ldac", "--vocab", "vocab.txt"]) == 0
+    own = without_names(model).held_out_score(read_corpus("corpus.ldac").counts)
+    assert capsys.readouterr().out == f"{float(own)!r} nats a held-out token\n"
+    assert main(["score", model, "corpus.ldac", "--each"]) == 2
+    assert "documents have one score together" in capsys.readouterr().err
+    assert main(["score", model, "corpus.ldac", "--lengths", "l.txt"]) == 2
+    assert "--lengths is not for documents" in capsys.readouterr().err
+
+
 def test_a_corpus_that_uses_fewer_words_is_as_wide_as_the_fit(capsys, model):
     write_corpus("few.ldac", X[::2, :3])
     assert main(["transform", model, "few.ldac", "-o", "t.npy"]) == 0

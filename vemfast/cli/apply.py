@@ -7,7 +7,17 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from vemfast.cli.data import about_rows, add_data_options, check_output, read, write
+from vemfast.cli.chains import add_lengths_option, read_lengths
+from vemfast.cli.data import (
+    about_rows,
+    add_data_options,
+    add_table_options,
+    check_output,
+    read,
+    refuse,
+    write,
+)
+from vemfast.cli.topics import add_corpus_options, read_counts
 
 __all__ = ["configure_info", "configure_predict", "configure_score", "info", "predict", "score"]
 
@@ -25,10 +35,14 @@ def configure_predict(parser: Any) -> None:
 
 
 def configure_score(parser: Any) -> None:
-    """Add the options of ``score``."""
+    """Add the options of ``score``: of tables, steps and documents."""
     _add_model(parser)
-    add_data_options(parser)
-    parser.add_argument("--each", action="store_true", help="write the log density of each row")
+    add_corpus_options(parser)
+    add_table_options(parser)
+    add_lengths_option(parser)
+    parser.add_argument(
+        "--each", action="store_true", help="write the log density of each row or sequence"
+    )
     _add_output(parser)
 
 
@@ -49,16 +63,47 @@ def predict(args: argparse.Namespace) -> None:
 
 
 def score(args: argparse.Namespace) -> None:
-    """Print the mean log density, or write that of each row."""
+    """Print the mean log density, or write that of each row or sequence."""
+    from vemfast import load
+
     if args.output is not None and not args.each:
         raise ValueError("--output is for the log density of each row: say --each")
     if args.output is not None:
         check_output(args.output)
-    density = _judge(args, lambda estimator, X: estimator.score_samples(X))
+    estimator = load(args.model)
+    if hasattr(estimator, "top_words"):
+        _score_documents(args, estimator)
+        return
+    refuse(args, "rows", "vocab", "format")
+    if hasattr(estimator, "decode"):
+        _score_sequences(args, estimator)
+        return
+    refuse(args, "rows", "lengths")
+    density = _about(args, read, estimator, estimator.score_samples)
     if args.each:
         write(args.output, ["log_density"], density)
     else:
         print(f"{float(density.mean())!r} nats a row, {len(density)} rows")
+
+
+def _score_documents(args: argparse.Namespace, estimator: Any) -> None:
+    """Print the score of held-out words given the others of their documents."""
+    refuse(args, "documents", "columns", "array", "header", "lengths")
+    if args.each:
+        raise ValueError("--each is for rows and sequences: documents have one score together")
+    score = _about(args, read_counts, estimator, estimator.held_out_score)
+    print(f"{float(score)!r} nats a held-out token")
+
+
+def _score_sequences(args: argparse.Namespace, estimator: Any) -> None:
+    lengths = read_lengths(args)
+    found = _about(args, read, estimator, lambda X: (len(X), estimator.score_sequences(X, lengths)))
+    n_steps, each = found
+    if args.each:
+        write(args.output, ["log_likelihood"], each)
+    else:
+        mean = float(each.sum()) / n_steps
+        print(f"{mean!r} nats a step, {n_steps} steps in {len(each)} sequences")
 
 
 def info(args: argparse.Namespace) -> None:
@@ -114,14 +159,23 @@ def _judge(args: argparse.Namespace, call: Callable[[Any, Any], Any]) -> Any:
         )
     if hasattr(estimator, "decode"):
         raise ValueError(f"{args.model}: steps have states: use vemfast decode")
-    if hasattr(estimator, "encoder_coefs_") and args.command == "predict":
+    if hasattr(estimator, "encoder_coefs_"):
         raise ValueError(f"{args.model}: rows have codes, not a component: use vemfast transform")
-    names = getattr(estimator, "feature_names_in_", None)
-    table = read(args, estimator, names)
+    return _about(args, read, estimator, lambda X: call(estimator, X))
+
+
+def _about(
+    args: argparse.Namespace,
+    reader: Callable[..., Any],
+    estimator: Any,
+    call: Callable[[Any], Any],
+) -> Any:
+    """Return what `call` says of the data that the options name, read for the estimator."""
+    table = reader(args, estimator, getattr(estimator, "feature_names_in_", None))
     with warnings.catch_warnings(), about_rows(args.data):
         # The columns have been chosen by their names, or by the caller.
         warnings.filterwarnings("ignore", "X does not have valid feature names")
-        return call(estimator, table.X)
+        return call(table.X)
 
 
 def _add_model(parser: Any) -> None:

@@ -11,7 +11,14 @@ from vemfast.cli.data import about_rows, add_data_options, check_output, read, w
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["EMISSIONS", "add_sequence_options", "configure_decode", "decode", "read_lengths"]
+__all__ = [
+    "EMISSIONS",
+    "add_lengths_option",
+    "add_sequence_options",
+    "configure_decode",
+    "decode",
+    "read_lengths",
+]
 
 # Emission on the command line -> estimator.
 EMISSIONS = {
@@ -26,6 +33,11 @@ EMISSIONS = {
 def add_sequence_options(parser: Any) -> None:
     """Add the file of steps, and that of the lengths of its sequences."""
     add_data_options(parser)
+    add_lengths_option(parser)
+
+
+def add_lengths_option(parser: Any) -> None:
+    """Add the file of the lengths of sequences."""
     parser.add_argument(
         "--lengths",
         metavar="FILE",

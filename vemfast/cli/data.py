@@ -23,6 +23,7 @@ __all__ = [
     "add_table_options",
     "check_output",
     "read",
+    "refuse",
     "write",
 ]
 
@@ -130,3 +131,10 @@ def _text(names: Sequence[str], columns: NDArray[Any]) -> Iterator[str]:
     for start in range(0, len(table), _CHUNK):
         rows = table[start : start + _CHUNK].tolist()
         yield "".join(",".join(map(repr, row)) + "\n" for row in rows)
+
+
+def refuse(args: argparse.Namespace, what: str, *options: str) -> None:
+    """Raise a ValueError for options that are given, and not for what the model takes."""
+    for option in options:
+        if getattr(args, option) is not None:
+            raise ValueError(f"--{option} is not for {what}, which {args.model} takes")

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from vemfast.cli.data import about_rows, add_table_options, check_output, read, write
+from vemfast.cli.data import about_rows, add_table_options, check_output, read, refuse, write
 
 if TYPE_CHECKING:
     from vemfast.io import Table
@@ -76,10 +76,10 @@ def transform(args: argparse.Namespace) -> None:
         check_output(args.output)
     estimator = load(args.model)
     if hasattr(estimator, "top_words"):
-        _refuse(args, "documents", "columns", "array", "header")
+        refuse(args, "documents", "columns", "array", "header")
         of_names, column = read_counts, "topic"
     elif hasattr(estimator, "encoder_coefs_"):
-        _refuse(args, "rows", "vocab", "format")
+        refuse(args, "rows", "vocab", "format")
         of_names, column = read, "z"
     else:
         raise ValueError(
@@ -90,12 +90,6 @@ def transform(args: argparse.Namespace) -> None:
         warnings.filterwarnings("ignore", "X does not have valid feature names")
         found = estimator.transform(table.X)
     write(args.output, [f"{column}_{k}" for k in range(found.shape[1])], found)
-
-
-def _refuse(args: argparse.Namespace, what: str, *options: str) -> None:
-    for option in options:
-        if getattr(args, option) is not None:
-            raise ValueError(f"--{option} is not for {what}, which {args.model} takes")
 
 
 def read_counts(
