@@ -16,7 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from vemfast.errors import ModelFileError
 from vemfast.io import container
-from vemfast.io.schemas import SCHEMAS, Field, Schema, check_fields
+from vemfast.io.fields import Field, check_fields
+from vemfast.io.schemas import SCHEMAS, Schema
 
 __all__ = ["load", "save"]
 
