@@ -407,6 +407,17 @@ def lda_infer(
     n_threads: int,
     /,
 ) -> tuple[_Array, _Doubles]: ...
+def lda_proportions(
+    table: LdaTable,
+    indptr: _Array,
+    indices: _Array,
+    counts: _Array,
+    max_inner: int,
+    inner_tol: float,
+    add_up: bool,
+    n_threads: int,
+    /,
+) -> _Doubles: ...
 def lda_log_predictive(
     theta: _Doubles,
     topics: _Doubles,

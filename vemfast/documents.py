@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vemfast.data import as_integers, as_weights
 
-__all__ = ["DocumentBlock", "as_documents", "is_corpus"]
+__all__ = ["DocumentBlock", "as_documents", "cut_by_tokens", "is_corpus"]
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _MOST_WORDS = np.iinfo(np.int32).max
@@ -122,14 +122,22 @@ class DocumentBlock:
         self.local: Any = None
         self.pending: Any = None
         self.cache: dict[str, Any] = {}
-        tokens = self.tokens
-        self.total_weight = float(tokens.sum() if weights is None else tokens @ weights)
+        total = counts.sum(dtype=np.float64) if weights is None else self.tokens @ weights
+        self.total_weight = float(total)
 
     @property
     def tokens(self) -> NDArray[np.float64]:
         """Number of tokens of each document, unweighted."""
-        running = np.concatenate(([0.0], np.cumsum(self.counts, dtype=np.float64)))
-        return np.asarray(np.diff(running[self.indptr]))
+        tokens = np.zeros(self.n)
+        filled = np.flatnonzero(np.diff(self.indptr))
+        if filled.size:
+            tokens[filled] = np.add.reduceat(self.counts, self.indptr[filled], dtype=np.float64)
+        return tokens
+
+    @property
+    def n_features(self) -> int:
+        """Size of the vocabulary."""
+        return self.n_words
 
     @property
     def nbytes(self) -> int:
@@ -186,22 +194,55 @@ class DocumentBlock:
             Parts start at multiples of so many documents.
         """
         tokens = self.tokens if self.weights is None else self.tokens * self.weights
-        running = np.cumsum(tokens)
-        if self.n == 0 or running[-1] <= 0:
-            return [self.slice(0, self.n)]
-        targets = running[-1] * (np.arange(1, n_blocks) / n_blocks)
-        ends = np.searchsorted(running, targets) + 1
-        ends = np.minimum(-(-ends // align) * align, self.n)
-        parts: list[DocumentBlock] = []
-        first = 0
-        for last in [*np.unique(ends).tolist(), self.n]:
-            done = running[first - 1] if first else 0.0
-            if last > first and running[last - 1] > done:
-                # What is left after the last token belongs to the part that has it.
-                stop = self.n if running[last - 1] >= running[-1] else last
-                parts.append(self.slice(first, stop))
-                first = stop
-        return parts
+        return [self.slice(*ends) for ends in cut_by_tokens(tokens, n_blocks, align)]
+
+    @classmethod
+    def joined(cls, blocks: Sequence[DocumentBlock]) -> DocumentBlock:
+        """Return a copy of the documents of all blocks, unweighted and with no state."""
+        sizes = np.concatenate([np.diff(block.indptr) for block in blocks])
+        return cls(
+            np.concatenate(([0], np.cumsum(sizes))),
+            np.concatenate([block.indices for block in blocks]),
+            np.concatenate([block.counts for block in blocks]),
+            None,
+            blocks[0].offset,
+            blocks[0].n_words,
+            blocks[0].dtype,
+        )
+
+
+def cut_by_tokens(
+    tokens: NDArray[np.float64], n_blocks: int, align: int = 1
+) -> list[tuple[int, int]]:
+    """Return the ends of at most `n_blocks` parts of nearly equally many tokens.
+
+    Each part has tokens, unless all documents together have none.
+
+    Parameters
+    ----------
+    tokens : ndarray of shape (n_documents,)
+        Weighted number of tokens of each document.
+    n_blocks : int
+    align : int, default=1
+        Parts start at multiples of so many documents.
+    """
+    n = tokens.size
+    running = np.cumsum(tokens)
+    if n == 0 or running[-1] <= 0:
+        return [(0, n)]
+    targets = running[-1] * (np.arange(1, n_blocks) / n_blocks)
+    ends = np.searchsorted(running, targets) + 1
+    ends = np.minimum(-(-ends // align) * align, n)
+    parts: list[tuple[int, int]] = []
+    first = 0
+    for last in [*np.unique(ends).tolist(), n]:
+        done = running[first - 1] if first else 0.0
+        if last > first and running[last - 1] > done:
+            # What is left after the last token belongs to the part that has it.
+            stop = n if running[last - 1] >= running[-1] else last
+            parts.append((first, stop))
+            first = stop
+    return parts
 
 
 def as_documents(

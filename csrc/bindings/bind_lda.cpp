@@ -150,6 +150,23 @@ py::tuple infer(const LdaTable& table, const Offsets& indptr, const Indices& ind
     return py::make_tuple(gamma, bounds);
 }
 
+Vector proportions(const LdaTable& table, const Offsets& indptr, const Indices& indices,
+                   const py::array& counts, int max_inner, double inner_tol, bool add_up,
+                   int n_threads) {
+    const Documents documents = view_documents(indptr, indices, counts);
+    LdaPass pass;
+    pass.max_inner = max_inner;
+    pass.inner_tol = inner_tol;
+    pass.n_threads = n_threads;
+    Vector result({static_cast<py::ssize_t>(documents.n_documents),
+                   static_cast<py::ssize_t>(table.n_components)});
+    double* out = result.mutable_data();
+    call_native([&](const Poll& poll) {
+        models::proportions(table, documents, pass, add_up, poll, out);
+    });
+    return result;
+}
+
 Vector log_predictive(const Vector& theta, const Vector& topics, const Offsets& indptr,
                       const Indices& indices, const py::array& counts, int n_threads) {
     const Documents documents = view_documents(indptr, indices, counts);
@@ -260,6 +277,7 @@ void bind_lda(py::module_& m) {
 
     m.def("lda_e_step", &e_step);
     m.def("lda_infer", &infer);
+    m.def("lda_proportions", &proportions);
     m.def("lda_log_predictive", &log_predictive);
 }
 

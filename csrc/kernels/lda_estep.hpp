@@ -27,7 +27,7 @@ struct LdaWorkspace {
     T* ones;    // ld
     T* counts;  // longest document, padded to groups
     T* norms;   // likewise
-    PackedSpace<T> packed;
+    PresentSpace<T> present;
     T* gamma;   // ld; tokens by topic
     T* e;       // ld
     T* totals;  // 2 ld
@@ -49,12 +49,14 @@ inline LdaWorkspace<T> carve_lda(void* memory, std::size_t longest, std::size_t 
     take(space.ones, ld);
     take(space.counts, words);
     take(space.norms, words);
-    take(space.packed.rows, gathered * (ld / 2));
-    take(space.packed.alpha, ld);
-    take(space.packed.gamma, ld);
-    take(space.packed.e, ld);
-    take(space.packed.topics, ld);
-    take(space.packed.from, ld);
+    const std::size_t present = whole_groups(ld, kGroupWords<T>);
+    take(space.present.rows, gathered * (ld / 2));
+    take(space.present.alpha, present);
+    take(space.present.gamma, present);
+    take(space.present.e, present);
+    take(space.present.totals, present);
+    take(space.present.topics, present);
+    take(space.present.places, present);
     take(space.gamma, ld);
     take(space.e, ld);
     take(space.totals, 2 * ld);
@@ -112,6 +114,17 @@ inline void add_bound(double weight, double bound, double* partial) {
         partial[0] += weight * bound;
 }
 
+// The proportions E[theta], or gamma, in double.
+template <class T>
+inline void write_shares(const T* gamma, std::size_t K, bool add_up, double* shares) {
+    double sum = 0;
+    for (std::size_t k = 0; k < K; ++k)
+        sum += static_cast<double>(gamma[k]);
+    const double divisor = add_up ? sum : 1.0;
+    for (std::size_t k = 0; k < K; ++k)
+        shares[k] = static_cast<double>(gamma[k]) / divisor;
+}
+
 template <class T>
 static void factorised_document(const LdaTask<T>& task, std::size_t d, std::size_t longest,
                                 const LdaWorkspace<T>& space, double* partial) {
@@ -130,9 +143,9 @@ static void factorised_document(const LdaTask<T>& task, std::size_t d, std::size
     doc.totals = space.totals;
     load_counts<T>(task.documents, first, doc.n, doc.n_padded, space.counts);
     doc.rows = word_rows<T>(topics, words, doc.n, doc.n_padded, longest, space);
-    PackedSpace<T> packed = space.packed;
+    PresentSpace<T> present = space.present;
     if (doc.rows.index != nullptr)
-        packed.rows = nullptr;  // there is no room
+        present.rows = nullptr;  // there is no room
     for (std::size_t k = 0; k < topics.ld; ++k) {
         if (k >= K)
             doc.gamma[k] = T(0);
@@ -145,9 +158,13 @@ static void factorised_document(const LdaTask<T>& task, std::size_t d, std::size
     for (std::size_t i = 0; i < doc.n; ++i)
         count += static_cast<double>(doc.counts[i]);
     if (doc.n > 0)
-        infer_document<T>(doc, K, task.max_inner, task.inner_tol, packed);
-    for (std::size_t k = 0; k < K; ++k)
+        infer_document<T>(doc, K, task.max_inner, task.inner_tol, present);
+    for (std::size_t k = 0; task.gamma != nullptr && k < K; ++k)
         task.gamma[d * K + k] = doc.gamma[k];
+    if (task.shares != nullptr)
+        write_shares<T>(doc.gamma, K, task.shares_add_up, task.shares + d * K);
+    if (task.bounds == nullptr && partial == nullptr)
+        return;
 
     const double weight = weight_of(task.documents, d);
     double* log_theta = partial == nullptr ? nullptr : partial + 1;

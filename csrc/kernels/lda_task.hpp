@@ -56,6 +56,8 @@ struct LdaTask {
     std::int32_t* labels = nullptr;
     const std::int64_t* first_token = nullptr;  // n_documents + 1
     double* bounds = nullptr;                   // n_documents
+    double* shares = nullptr;                   // n_documents x K: gamma in double,
+    bool shares_add_up = true;                  // or E[theta]
     // What the statistics of one chunk of documents are made of. Rows and entries count from the
     // chunk's first ones. Null: no statistics are wanted.
     std::size_t first_document = 0;

@@ -72,6 +72,12 @@ struct Document {
 template <class T>
 inline void group_rows(const WordRows<T>& rows, std::size_t first,
                        const T* (&row)[kGroupWords<T>]) {
+    if (rows.index == nullptr) {
+        const T* next = rows.base + first * rows.ld;
+        for (std::size_t i = 0; i < kGroupWords<T>; ++i, next += rows.ld)
+            row[i] = next;
+        return;
+    }
     for (std::size_t i = 0; i < kGroupWords<T>; ++i)
         row[i] = rows[first + i];
 }
@@ -166,7 +172,7 @@ inline bool take_totals(Document<T>& doc) {
     const std::size_t ld = doc.rows.ld;
     for (std::size_t k = 0; k < ld; k += kLanes<T>)
         store<T>(doc.totals + k, splat<T>(0));
-    const T* row[kGroupWords<T>];
+    const T* row[kGroupWords<T>] = {};
     T ratios[kGroupWords<T>];
     Vec<T> least = splat<T>(T(1));
     for (std::size_t first = 0; first < doc.n_padded; first += kGroupWords<T>) {
@@ -189,14 +195,13 @@ inline bool take_totals(Document<T>& doc) {
 
 // gamma <- alpha + e totals; the sum of the absolute changes.
 template <class T>
-inline T move_gamma(Document<T>& doc) {
+inline T move_gamma(const T* e, const T* totals, const T* alpha, std::size_t ld, T* gamma) {
     Vec<T> change = {};
-    for (std::size_t k = 0; k < doc.rows.ld; k += kLanes<T>) {
-        const Vec<T> gamma =
-            mul_add<T>(load<T>(doc.e + k), load<T>(doc.totals + k), load<T>(doc.alpha + k));
-        const Vec<T> before = load<T>(doc.gamma + k);
-        change += max<T>(gamma - before, before - gamma);
-        store<T>(doc.gamma + k, gamma);
+    for (std::size_t k = 0; k < ld; k += kLanes<T>) {
+        const Vec<T> next = mul_add<T>(load<T>(e + k), load<T>(totals + k), load<T>(alpha + k));
+        const Vec<T> before = load<T>(gamma + k);
+        change += max<T>(next - before, before - next);
+        store<T>(gamma + k, next);
     }
     return horizontal_sum<T>(change);
 }

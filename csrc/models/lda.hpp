@@ -135,6 +135,11 @@ VEMFAST_API void e_step(const LdaTable& table, const detail::Documents& document
 VEMFAST_API void infer(const LdaTable& table, const detail::Documents& documents,
                        const LdaPass& pass, LdaState state, const Poll& poll, double* bounds);
 
+// Proportions E[theta] (n_documents x K) by the same iteration from a cold start; or gamma, where
+// they are not to add up to one.
+VEMFAST_API void proportions(const LdaTable& table, const detail::Documents& documents,
+                             const LdaPass& pass, bool add_up, const Poll& poll, double* out);
+
 // out_d = sum_w c_dw log(theta_d . beta_w): theta (n_documents x K), topics (n_words x K).
 VEMFAST_API void log_predictive(const detail::Documents& documents, const double* theta,
                                 const double* topics, std::size_t n_components, int n_threads,

@@ -262,10 +262,9 @@ void run_e_step(const LdaTable& table, const Documents& documents, const LdaPass
 }
 
 template <class T>
-void run_infer(const LdaTable& table, const Documents& documents, const LdaPass& pass,
-               LdaState state, const Poll& poll, double* bounds) {
-    LdaTask<T> task = task_for<T>(table, documents, pass, state);
-    task.bounds = bounds;
+void run_infer(const LdaTable& table, const LdaPass& pass, const Poll& poll,
+               const LdaTask<T>& task) {
+    const Documents& documents = task.documents;
     const std::size_t longest = longest_document(documents);
     const auto groups = cut(documents, 0, documents.n_documents, kGroupEntries, kGroupDocuments);
     const auto n_items = static_cast<std::int64_t>(groups.size());
@@ -315,10 +314,27 @@ void e_step(const LdaTable& table, const Documents& documents, const LdaPass& pa
 
 void infer(const LdaTable& table, const Documents& documents, const LdaPass& pass, LdaState state,
            const Poll& poll, double* bounds) {
+    const auto run = [&]<class T>(LdaTask<T> task) {
+        task.bounds = bounds;
+        run_infer<T>(table, pass, poll, task);
+    };
     if (table.is_float)
-        run_infer<float>(table, documents, pass, state, poll, bounds);
+        run(task_for<float>(table, documents, pass, state));
     else
-        run_infer<double>(table, documents, pass, state, poll, bounds);
+        run(task_for<double>(table, documents, pass, state));
+}
+
+void proportions(const LdaTable& table, const Documents& documents, const LdaPass& pass,
+                 bool add_up, const Poll& poll, double* out) {
+    const auto run = [&]<class T>(LdaTask<T> task) {
+        task.shares = out;
+        task.shares_add_up = add_up;
+        run_infer<T>(table, pass, poll, task);
+    };
+    if (table.is_float)
+        run(task_for<float>(table, documents, pass, {}));
+    else
+        run(task_for<double>(table, documents, pass, {}));
 }
 
 void log_predictive(const Documents& documents, const double* theta, const double* topics,

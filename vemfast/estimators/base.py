@@ -217,9 +217,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             return RowBlock(rows)
 
         stream = Stream(chunks, convert)
-        if stream.weights is not None and sample_weight is not None:
-            raise ValueError("the chunks of X come with weights, and sample_weight is given, too")
-        weights = stream.weights if sample_weight is None else sample_weight
+        weights = weights_of_chunks(stream, sample_weight)
         return stream.block(check_sample_weight(weights, stream.n, stream.dtype)), columns
 
     @staticmethod
@@ -371,6 +369,13 @@ def _reached(error: BaseException, monitors: Sequence[Monitor]) -> list[FitResul
     if partial is None or (lost and partial.stop_reason != "callback"):
         return []
     return [partial]
+
+
+def weights_of_chunks(stream: Stream, sample_weight: Any) -> Any:
+    """Return the weights that come with chunks, or those that are given instead."""
+    if stream.weights is not None and sample_weight is not None:
+        raise ValueError("the chunks of X come with weights, and sample_weight is given, too")
+    return stream.weights if sample_weight is None else sample_weight
 
 
 def chunks_of(X: Any) -> Any | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -10,9 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from vemfast.document_streams import DocumentStreamBlock
 from vemfast.documents import DocumentBlock
-from vemfast.estimators.base import check_sample_weight
-from vemfast.estimators.topics import TopicEstimator
+from vemfast.estimators.base import check_sample_weight, weights_of_chunks
+from vemfast.estimators.topics import Documents, TopicEstimator
+from vemfast.inference.held_out_score import HeldOutScore
 from vemfast.inference.methods import METHODS, SCHEDULES, lookup, refuse_unused
 from vemfast.inference.monitor import FitResult
 from vemfast.inference.online import Progress
@@ -131,7 +134,8 @@ default=None
         Threads. None: what OpenMP may use and the machine has. The result does not depend on it.
     callbacks : callable or sequence of callable, default=None
         Called after each pass with the keywords `iteration`, `objective` (nats) and `elapsed`
-        (seconds); a true result stops the fit.
+        (seconds); a true result stops the fit. `vemfast.metrics.HeldOutScore` scores held-out
+        documents every few passes.
     verbose : int, default=0
         1: a progress bar.
     on_interrupt : {"raise", "return"}, default="raise"
@@ -290,8 +294,12 @@ default=None
 
         Parameters
         ----------
-        X : sparse matrix or array-like of shape (n_documents, n_words), or corpus
-            Counts of words, or lists of (word number, count) pairs, one a document.
+        X : sparse matrix or array-like of shape (n_documents, n_words), corpus, or chunks
+            Counts of words, or lists of (word number, count) pairs, one a document. Under the
+            minibatch schedule also chunks of counts that are read for every pass, such as
+            `vemfast.io.stream_corpus` gives of a file that is larger than memory: a list of
+            matrices, an object that yields them again and again, or a callable that returns an
+            iterator. The fit is that of all documents in memory, bit for bit.
         y : None
             Ignored; for scikit-learn's interface.
         sample_weight : array-like of shape (n_documents,), default=None
@@ -323,6 +331,7 @@ default=None
         control = self._control_of(schedule, **options)
         model, block, columns, step = self._model(X, sample_weight, schedule)
         warm = self._warm(model)
+        watching = self._watch(model, columns)
         if schedule == "batch":
             blocks = [block]
         elif schedule == "memoized":
@@ -342,8 +351,38 @@ default=None
                     attributes["topic_word_"] = np.ascontiguousarray(topics.T)
             self._keep_fit(result, {**columns, **attributes})
 
-        work = block.counts.size * model.config.n_components * model.config.work_per_row
-        self._run(model, blocks, step, control, work, start, keep)
+        work = int(block.total_weight) * model.config.n_components * model.config.work_per_row
+        try:
+            self._run(model, blocks, step, control, work, start, keep)
+        finally:
+            for callback in watching:
+                callback.end()
+
+    def _watch(self, model: Model, columns: dict[str, Any]) -> list[HeldOutScore]:
+        """Tell callbacks that score held-out documents how to; return them."""
+        given = self.callbacks
+        callbacks = (given,) if callable(given) else tuple(given or ())
+        watching = [callback for callback in callbacks if isinstance(callback, HeldOutScore)]
+        runs = self.n_chains if self.inference == "gibbs" else self.n_init
+        if watching and runs > 1:
+            raise ValueError(
+                "HeldOutScore has room for one curve: give it to a fit with n_init=1, n_chains=1"
+            )
+        scratch = copy.copy(self)
+        scratch.__dict__.pop("feature_names_in_", None)
+        scratch.__dict__.update(columns)
+        for callback in watching:
+            try:
+                halves = scratch._halves(callback.X, callback.random_state)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"held-out documents: {error}") from error
+
+            def score(params: Params, halves: Any = halves) -> float:
+                scratch.__dict__.update(self._attributes(model, params))
+                return scratch._completion(*halves)
+
+            callback.begin(score)
+        return watching
 
     def _schedule(self) -> str:
         """Return the schedule that the two parameters for it say."""
@@ -393,8 +432,15 @@ default=None
 
     def _model(
         self, X: Any, sample_weight: ArrayLike | None, schedule: str = "minibatch"
-    ) -> tuple[Model, DocumentBlock, dict[str, Any], Step]:
+    ) -> tuple[Model, Documents, dict[str, Any], Step]:
         block, columns = self._documents_to_fit(X)
+        if isinstance(block, DocumentStreamBlock):
+            if schedule != "minibatch":
+                raise ValueError(
+                    "X is read chunk by chunk, and what is kept for a document between passes is "
+                    "not: use learning_method='online' (schedule='minibatch')"
+                )
+            sample_weight = weights_of_chunks(block.stream, sample_weight)
         block = self._weighted(block, sample_weight)
         config = points.configure(
             int(self.n_components),
@@ -408,8 +454,8 @@ default=None
         )
         model = Model(config, Start(self.init, points.check_topics(self.topics_init, config)))
         local_rule, parameter_rule = lookup(model, self.inference, schedule)
-        if local_rule in ("hard", "sampled"):
-            self._check_tokens(block)
+        if local_rule in ("hard", "sampled") and isinstance(block, DocumentBlock):
+            self._check_tokens(block)  # a stream's chunks are checked as they are read
         if parameter_rule == "point" and schedule == "minibatch" and np.min(config.eta) <= 1:
             raise ValueError(
                 "topic_word_prior must be > 1 for point topics that are updated batch by batch: a "
@@ -418,7 +464,7 @@ default=None
             )
         return model, block, columns, Step(local_rule, parameter_rule, 0, 0, self._threads())
 
-    def _weighted(self, block: DocumentBlock, sample_weight: ArrayLike | None) -> DocumentBlock:
+    def _weighted(self, block: Documents, sample_weight: ArrayLike | None) -> Documents:
         weights = check_sample_weight(sample_weight, block.n, block.dtype)
         if weights is not None:
             if self.inference == "gibbs":
@@ -433,7 +479,7 @@ default=None
         return block
 
     def _further(self, model: Model, X: Any, sample_weight: ArrayLike | None) -> DocumentBlock:
-        block = self._weighted(self._documents(X), sample_weight)
+        block: Any = self._weighted(self._documents(X), sample_weight)
         if self.inference == "hard-em":
             self._check_tokens(block)
         return block

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from vemfast.document_streams import DocumentStream, DocumentStreamBlock, is_document_stream
 from vemfast.documents import DocumentBlock, as_documents, is_corpus
 from vemfast.estimators.base import (
     as_generator,
@@ -21,11 +22,14 @@ from vemfast.estimators.base import (
 )
 from vemfast.estimators.online import OfEstimates, OnlineEstimator
 from vemfast.models import lda_points as points
+from vemfast.models.lda import LatentDirichletAllocation as Model
 from vemfast.models.lda import log_predictive
+from vemfast.stats import Params
 
 __all__ = ["TopicEstimator"]
 
 Array = NDArray[np.float64]
+Documents = DocumentBlock | DocumentStreamBlock
 
 
 class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEstimator):  # type: ignore[misc]
@@ -49,14 +53,35 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
 
     # ---- documents ---------------------------------------------------------------------------
 
-    def _documents_to_fit(self, X: Any) -> tuple[DocumentBlock, dict[str, Any]]:
+    def _documents_to_fit(self, X: Any) -> tuple[Documents, dict[str, Any]]:
         """Return documents as a block, and the attributes that describe their columns."""
+        if is_document_stream(X):
+            return self._stream_of_documents(X)
         if is_corpus(X):
             block = as_documents(X, dtype=self.dtype)
             return block, {"n_features_in_": block.n_words}
         return columns_of(
             self, lambda scratch: as_documents(self._validated(scratch, X, True), dtype=self.dtype)
         )
+
+    def _stream_of_documents(self, X: Any) -> tuple[DocumentStreamBlock, dict[str, Any]]:
+        scratch = copy.copy(self)
+        columns: dict[str, Any] = {}
+
+        def convert(chunk: Any) -> DocumentBlock:
+            if columns:
+                block = scratch._documents(chunk)
+            else:
+                block, found = scratch._documents_to_fit(chunk)
+                columns.update(found)
+                scratch.__dict__.pop("feature_names_in_", None)
+                scratch.__dict__.update(found)
+            if self.inference == "hard-em":
+                self._check_tokens(block)
+            return block
+
+        stream = DocumentStream(X, convert)
+        return stream.block(), columns
 
     def _documents(self, X: Any) -> DocumentBlock:
         """Return documents of the words that were fitted."""
@@ -136,7 +161,16 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
         return block, *self._inferred(block)
 
     def _inferred(self, block: DocumentBlock) -> tuple[Array, Array]:
-        model, params = points.fitted(
+        model, params = self._fitted()
+        gamma, bounds = model.infer(params, block, self._threads())
+        return np.asarray(gamma, dtype=np.float64), np.asarray(bounds)
+
+    def _proportions(self, block: DocumentBlock, normalize: bool = True) -> Array:
+        model, params = self._fitted()
+        return model.proportions(params, block, self._threads(), normalize)
+
+    def _fitted(self) -> tuple[Model, Params]:
+        return points.fitted(
             self.components_ if self.is_posterior_ else self.topic_word_,
             self.is_posterior_,
             self.doc_topic_prior_,
@@ -144,8 +178,6 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
             float(self.mean_change_tol),
             self.dtype,
         )
-        gamma, bounds = model.infer(params, block, self._threads())
-        return np.asarray(gamma, dtype=np.float64), np.asarray(bounds)
 
     def transform(self, X: Any, *, normalize: bool = True) -> Array:
         """Return the topic proportions of documents, shape (n_documents, n_components).
@@ -156,8 +188,7 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
         normalize : bool, default=True
             Whether rows add up to one, E[θ], or are the parameters γ of q(θ) = Dirichlet(γ).
         """
-        _, gamma, _ = self._infer(X)
-        return gamma / gamma.sum(axis=1, keepdims=True) if normalize else gamma
+        return self._proportions(self._documents(X), bool(normalize))
 
     def fit_transform(
         self,
@@ -212,13 +243,16 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
         random_state : int, RandomState, Generator or None, default=0
             Of the halves.
         """
-        block = self._documents(X)
-        seen, held = points.split_tokens(block, as_generator(random_state))
+        return self._completion(*self._halves(X, random_state))
+
+    def _halves(self, X: Any, random_state: Any) -> tuple[DocumentBlock, DocumentBlock]:
+        seen, held = points.split_tokens(self._documents(X), as_generator(random_state))
         if not held.total_weight > 0:
             raise ValueError("X has no tokens to hold out")
-        gamma, _ = self._inferred(seen)
-        theta = gamma / gamma.sum(axis=1, keepdims=True)
-        log_p = log_predictive(theta, self.topic_word_.T, held, self._threads())
+        return seen, held
+
+    def _completion(self, seen: DocumentBlock, held: DocumentBlock) -> float:
+        log_p = log_predictive(self._proportions(seen), self.topic_word_.T, held, self._threads())
         return float(np.sum(log_p) / held.total_weight)
 
     def top_words(
@@ -263,9 +297,10 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
             `topic_term_dists` (n_components, n_used), `doc_topic_dists` (n_used_documents,
             n_components), `doc_lengths`, `vocab`, `term_frequency`.
         """
-        block, gamma, _ = self._infer(X)
+        block = self._documents(X)
         if not block.total_weight > 0:
             raise ValueError("X has no tokens to show")
+        theta = self._proportions(block)
         V = self.topic_word_.shape[1]
         if vocabulary is None:
             vocabulary = getattr(self, "feature_names_in_", range(V))
@@ -275,7 +310,7 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
         topics = self.topic_word_[:, used]
         return {
             "topic_term_dists": topics / topics.sum(axis=1, keepdims=True),
-            "doc_topic_dists": gamma[some] / gamma[some].sum(axis=1, keepdims=True),
+            "doc_topic_dists": theta[some],
             "doc_lengths": np.asarray(block.tokens)[some],
             "vocab": [str(words[w]) for w in used.tolist()],
             "term_frequency": frequency[used],

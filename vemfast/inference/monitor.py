@@ -83,7 +83,8 @@ class Monitor:
         `Model.size_of_terms`. None: as if 0.
     callbacks : sequence of callable, default=()
         Called after each iteration, the start being iteration 0, with the keywords `iteration`,
-        `objective` and `elapsed` (seconds). A true result stops the run.
+        `objective` and `elapsed` (seconds), and `params` where the callback has a true attribute
+        `takes_params`. A true result stops the run.
     verbose : int, default=0
         1: a progress bar on standard error.
     cancelled : threading.Event, default=None
@@ -227,7 +228,9 @@ class Monitor:
         verdict, self.stop_reason = self.stop_reason, "callback"  # stands if one raises
         elapsed = perf_counter() - self._started
         stopping = [
-            call(iteration=iteration, objective=objective, elapsed=elapsed)
+            call(iteration=iteration, objective=objective, elapsed=elapsed, params=self.params)
+            if getattr(call, "takes_params", False)
+            else call(iteration=iteration, objective=objective, elapsed=elapsed)
             for call in self.callbacks
         ]
         if not any(stopping):

@@ -1,5 +1,6 @@
-"""Measures of fitted models on data: how well topics hang together."""
+"""Measures of models on data: how well topics hang together, and a fit's held-out score."""
 
+from vemfast.inference.held_out_score import HeldOutScore
 from vemfast.metrics.coherence import coherence
 
-__all__ = ["coherence"]
+__all__ = ["HeldOutScore", "coherence"]

@@ -19,6 +19,7 @@ from vemfast.models.base import Model, Step
 from vemfast.models.lda_config import LOCAL_RULES, LdaConfig, Start
 from vemfast.models.lda_starts import adopt, first_params
 from vemfast.stats import Params, Stats
+from vemfast.streams import StreamBlock
 
 __all__ = ["LatentDirichletAllocation", "log_predictive"]
 
@@ -122,6 +123,8 @@ class LatentDirichletAllocation(Model):
         self._n_jobs = step.n_jobs
         buffer = None
         for number, block in enumerate(blocks, start=1):
+            if isinstance(block, StreamBlock):
+                block = block.whole()
             self._check_words(block)
             buffer = online.batch(
                 block.indptr,
@@ -173,6 +176,22 @@ class LatentDirichletAllocation(Model):
             self._state(block, "factorised"),
             self.config.max_inner,
             self.config.inner_tol,
+            n_jobs,
+        )
+
+    def proportions(
+        self, params: Params, block: DocumentBlock, n_jobs: int = 1, normalize: bool = True
+    ) -> Array:
+        """Return E[θ_d] of each document, (n, K), or γ in double: `infer` without its bounds."""
+        self._check_words(block)
+        return _core.lda_proportions(
+            self._core.prepare(params.kind, params.buffer, n_jobs),
+            block.indptr,
+            block.indices,
+            block.counts,
+            self.config.max_inner,
+            self.config.inner_tol,
+            normalize,
             n_jobs,
         )
 

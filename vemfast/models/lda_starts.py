@@ -7,15 +7,16 @@ Blei's (lda-c); chosen far apart they are k-means++ on documents (Arthur and Vas
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from vemfast.documents import DocumentBlock
 from vemfast.models.base import Step
 from vemfast.models.lda_config import LdaConfig, Start
 from vemfast.stats import Params
+from vemfast.streams import StreamBlock
 
 __all__ = ["STARTS", "adopt", "first_params"]
 
@@ -34,9 +35,7 @@ _SEEN = 2.0
 _MOST_CANDIDATES = 20_000
 
 
-def first_params(
-    config: LdaConfig, start: Start, blocks: Sequence[DocumentBlock], step: Step
-) -> Params:
+def first_params(config: LdaConfig, start: Start, blocks: Sequence[Any], step: Step) -> Params:
     """Return first parameters as `start` says, of the kind that the step's rule wants."""
     rng = np.random.default_rng([step.seed & 0xFFFFFFFF, step.seed >> 32, 0x1DA])
     V, K = config.n_words, config.n_components
@@ -57,7 +56,7 @@ def first_params(
     return adopt(config, config.params("point", topics), blocks, step)
 
 
-def adopt(config: LdaConfig, params: Params, blocks: Sequence[DocumentBlock], step: Step) -> Params:
+def adopt(config: LdaConfig, params: Params, blocks: Sequence[Any], step: Step) -> Params:
     """Return `params` as the parameter rule wants them.
 
     A point becomes a posterior as if each topic had had an equal share of the tokens.
@@ -77,56 +76,80 @@ def adopt(config: LdaConfig, params: Params, blocks: Sequence[DocumentBlock], st
 
 
 def _from_documents(
-    config: LdaConfig, init: str, blocks: Sequence[DocumentBlock], rng: np.random.Generator
+    config: LdaConfig, init: str, blocks: Sequence[Any], rng: np.random.Generator
 ) -> Array:
     """Return topics that are each one document, mixed with the words of all."""
     V, K = config.n_words, config.n_components
-    common = np.zeros(V)
-    candidates: list[tuple[int, int]] = []  # block and document, of those with tokens
-    for b, block in enumerate(blocks):
-        weights = np.ones(block.n) if block.weights is None else block.weights
-        entries = np.repeat(weights, np.diff(block.indptr)) * block.counts
-        common += np.bincount(block.indices, entries, minlength=V)
-        usable = np.flatnonzero((weights > 0) & (np.diff(block.indptr) > 0))
-        candidates += [(b, int(d)) for d in usable]
-    if not candidates:
+    usable = np.flatnonzero(
+        np.concatenate([_weights(block) * (block.tokens > 0) for block in blocks])
+    )
+    if not usable.size:
         raise ValueError("no document has a token of positive weight")
     if init == "documents":
-        chosen: list[int] = rng.permutation(len(candidates))[:K].tolist()
+        wanted = rng.permutation(usable)[:K]
+    elif usable.size > _MOST_CANDIDATES:
+        wanted = usable[np.sort(rng.choice(usable.size, _MOST_CANDIDATES, replace=False))]
     else:
-        if len(candidates) > _MOST_CANDIDATES:
-            kept = np.sort(rng.choice(len(candidates), _MOST_CANDIDATES, replace=False))
-            candidates = [candidates[i] for i in kept]
-        chosen = _spread(_as_matrix(candidates, blocks, V), K, rng)
+        wanted = usable
+    common, found = _read(blocks, wanted, V)
+    if init == "spread":
+        found = [found[i] for i in _spread(_as_matrix(found, V), K, rng)]
     common = (common + 1.0) / (common.sum() + V)
     topics = np.empty((V, K))
     for k in range(K):
         # More topics than documents: further topics begin as all words together.
         own = common.copy()
-        if k < len(chosen):
-            b, d = candidates[chosen[k]]
-            words, counts = blocks[b].words_of(d)
+        if k < len(found):
+            words, counts = found[k]
             own *= _COMMON
             own[words] += (1.0 - _COMMON) * counts / counts.sum(dtype=np.float64)
         topics[:, k] = own * rng.uniform(1.0 - _JITTER, 1.0 + _JITTER, V)
     return np.asarray(topics / topics.sum(axis=0))
 
 
-def _mean_length(blocks: Sequence[DocumentBlock]) -> float:
+def _weights(block: Any) -> Array:
+    return np.ones(block.n) if block.weights is None else np.asarray(block.weights)
+
+
+def _read(
+    blocks: Sequence[Any], wanted: NDArray[np.int64], V: int
+) -> tuple[Array, list[tuple[NDArray[Any], NDArray[Any]]]]:
+    """Return the weighted tokens of each word, and words and counts of some documents.
+
+    `wanted` are distinct numbers of documents, counted through all blocks. Parts of a stream are
+    read in turn, once.
+    """
+    common = np.zeros(V)
+    order = np.argsort(wanted)
+    rising = wanted[order]
+    found: list[Any] = [None] * wanted.size
+    done = 0
+    for block in blocks:
+        is_stream = isinstance(block, StreamBlock)
+        for part in block.parts() if is_stream else [block]:
+            entries = np.repeat(_weights(part), np.diff(part.indptr)) * part.counts
+            np.add.at(common, part.indices, entries)
+            first, last = np.searchsorted(rising, [done, done + part.n])
+            for i in range(first, last):
+                words, counts = part.words_of(int(rising[i]) - done)
+                found[order[i]] = (words.copy(), counts.copy()) if is_stream else (words, counts)
+            done += part.n
+    return common, found
+
+
+def _mean_length(blocks: Sequence[Any]) -> float:
     """Return the mean number of tokens of documents that have any."""
     tokens = documents = 0.0
     for block in blocks:
-        weights = np.ones(block.n) if block.weights is None else block.weights
-        documents += float(weights[np.diff(block.indptr) > 0].sum())
+        documents += float(_weights(block)[block.tokens > 0].sum())
         tokens += block.total_weight
     return tokens / documents
 
 
 def _as_matrix(
-    candidates: list[tuple[int, int]], blocks: Sequence[DocumentBlock], V: int
+    found: Sequence[tuple[NDArray[Any], NDArray[Any]]], V: int
 ) -> scipy.sparse.csr_array:
     """Return square roots of word frequencies, one document a row of length 1."""
-    found = [blocks[b].words_of(d) for b, d in candidates]
     indptr = np.concatenate(([0], np.cumsum([words.size for words, _ in found])))
     values = [np.sqrt(counts / counts.sum(dtype=np.float64)) for _, counts in found]
     indices = np.concatenate([words for words, _ in found])

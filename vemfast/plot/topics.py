@@ -13,6 +13,8 @@ from vemfast.plot.axes import axes_or_new
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from vemfast.metrics import HeldOutScore
+
 __all__ = ["held_out", "top_words", "topic_proportions"]
 
 _LABEL_WORDS = 3
@@ -86,15 +88,16 @@ def topic_proportions(
 
 
 def held_out(
-    curves: Mapping[str, Sequence[tuple[float, float]]],
+    curves: Mapping[str, Sequence[tuple[float, float]] | HeldOutScore],
     ax: Axes | None = None,
 ) -> Axes:
     """Draw held-out scores against the time that fits took to reach them.
 
     Parameters
     ----------
-    curves : mapping of str to sequence of (seconds, score)
-        One curve a name; the score in nats a token, as of `held_out_score`.
+    curves : mapping of str to sequence of (seconds, score), or to HeldOutScore
+        One curve a name; the score in nats a token, as of `held_out_score`. A callback
+        `vemfast.metrics.HeldOutScore` stands for the curve of its fit.
     ax : matplotlib Axes, default=None
         None: those of a new figure.
 
@@ -105,6 +108,7 @@ def held_out(
     """
     ax = axes_or_new(ax)
     for name, points in curves.items():
+        points = getattr(points, "curve", points)
         seconds, scores = np.asarray(points, dtype=np.float64).reshape(-1, 2).T
         ax.plot(seconds, scores, marker=".", label=name)
     ax.set_xscale("log")
