@@ -207,7 +207,7 @@ def test_only_the_chosen_fit_is_warned_of():
         ({"estimator": GaussianMixture(inference="gibbs")}, ValueError, "gibbs has draws"),
         ({"estimator": GaussianMixture(schedule="memoized")}, ValueError, "schedule='batch'"),
         ({"estimator": GaussianMixture(warm_start=True)}, ValueError, "warm_start=False"),
-        ({"estimator": object()}, TypeError, "must be a mixture of this library"),
+        ({"estimator": object()}, TypeError, "must be a mixture or a hidden Markov model"),
         ({"estimator": PoissonMixture, "covariance_type": "full"}, ValueError, "no covariance_t"),
         ({"n_components": []}, ValueError, "n_components is empty"),
         ({"n_components": [2, 2]}, ValueError, "n_components has a value twice"),
