@@ -161,9 +161,8 @@ Vector proportions(const LdaTable& table, const Offsets& indptr, const Indices& 
     Vector result({static_cast<py::ssize_t>(documents.n_documents),
                    static_cast<py::ssize_t>(table.n_components)});
     double* out = result.mutable_data();
-    call_native([&](const Poll& poll) {
-        models::proportions(table, documents, pass, add_up, poll, out);
-    });
+    call_native(
+        [&](const Poll& poll) { models::proportions(table, documents, pass, add_up, poll, out); });
     return result;
 }
 

@@ -58,9 +58,7 @@ struct PresentTopics {
 
     std::size_t padded() const { return whole_groups(count, kGroupWords<T>); }
     // What fills up the last group is any row; its share is zero.
-    WordRows<T> rows() const {
-        return {space.rows, n_padded, space.places, count, space.rows};
-    }
+    WordRows<T> rows() const { return {space.rows, n_padded, space.places, count, space.rows}; }
 };
 
 template <class T>

@@ -12,7 +12,7 @@ from typing import Any
 import vemfast
 from vemfast.cli.chains import EMISSIONS, add_sequence_options, read_lengths
 from vemfast.cli.data import about_rows, add_data_options, check_output, read
-from vemfast.cli.topics import add_corpus_options, read_counts
+from vemfast.cli.topics import add_stream_options, read_counts
 from vemfast.inference import METHODS
 from vemfast.inference.methods import SCHEDULES
 from vemfast.models.gaussian_config import COVARIANCE_TYPES
@@ -260,7 +260,7 @@ FAMILIES = (
         "LatentDirichletAllocation",
         "topics of documents",
         _LDA,
-        add_corpus_options,
+        add_stream_options,
         read_counts,
         "token",
         precisions=False,
@@ -334,8 +334,10 @@ def run(args: argparse.Namespace) -> None:
         estimator.feature_names_in_ = np.array(table.names, dtype=object)
     estimator.save(args.output)
     if not args.quiet:
-        rows = X.shape[0]
-        total = X.sum() if family.unit == "token" else rows
+        chunks = [X] if hasattr(X, "shape") else X  # a stream's rows are counted by reading them
+        of_tokens = family.unit == "token"
+        sizes = [(part.shape[0], part.sum() if of_tokens else part.shape[0]) for part in chunks]
+        rows, total = map(sum, zip(*sizes, strict=True))
         print(f"rows         {rows} x {estimator.n_features_in_}")
         print(
             f"objective    {estimator.lower_bound_:.8g} nats, "

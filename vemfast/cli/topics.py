@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add_corpus_options",
+    "add_stream_options",
     "configure_topics",
     "configure_transform",
     "read_counts",
@@ -33,6 +34,17 @@ def add_corpus_options(parser: Any) -> None:
     )
     parser.add_argument("--vocab", metavar="FILE", help="the words, one a line")
     parser.add_argument("--format", choices=_FORMATS, help="default: told by the name")
+
+
+def add_stream_options(parser: Any) -> None:
+    """Add the file of documents, and whether it is read whole."""
+    add_corpus_options(parser)
+    parser.add_argument(
+        "--stream",
+        action="store_true",
+        help="read the file (.ldac or UCI) chunk by chunk in every pass: for corpora larger than "
+        "memory; the schedule is minibatch",
+    )
 
 
 def configure_topics(parser: Any) -> None:
@@ -99,8 +111,14 @@ def read_counts(
 
     A vocabulary that is given then has to be that of the fit.
     """
-    from vemfast.io import Table, read_corpus
+    from vemfast.io import Table, read_corpus, read_vocabulary, stream_corpus
 
+    if getattr(args, "stream", False):
+        if not hasattr(args, "schedule"):
+            estimator.set_params(schedule="minibatch")
+        words = None if args.vocab is None else read_vocabulary(args.vocab)
+        n_words = None if words is None else len(words)
+        return Table(stream_corpus(args.data, n_words, format=args.format), words)
     fitted = getattr(estimator, "n_features_in_", None)
     width = None if args.vocab is not None else fitted
     corpus = read_corpus(args.data, args.vocab, width, args.format)

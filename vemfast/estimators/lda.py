@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -15,7 +14,6 @@ from vemfast.document_streams import DocumentStreamBlock
 from vemfast.documents import DocumentBlock
 from vemfast.estimators.base import check_sample_weight, weights_of_chunks
 from vemfast.estimators.topics import Documents, TopicEstimator
-from vemfast.inference.held_out_score import HeldOutScore
 from vemfast.inference.methods import METHODS, SCHEDULES, lookup, refuse_unused
 from vemfast.inference.monitor import FitResult
 from vemfast.inference.online import Progress
@@ -332,12 +330,13 @@ default=None
         model, block, columns, step = self._model(X, sample_weight, schedule)
         warm = self._warm(model)
         watching = self._watch(model, columns)
+        blocks: list[Any]
         if schedule == "batch":
             blocks = [block]
         elif schedule == "memoized":
-            blocks = block.cut(int(self.n_batches))
+            blocks = list(block.cut(int(self.n_batches)))
         else:
-            blocks = block.cut(-(-block.n // int(self.batch_size)))
+            blocks = list(block.cut(-(-block.n // int(self.batch_size))))
 
         def start(step: Step) -> Any:
             return model.init(blocks, step) if warm is None else model.adopt(warm, blocks, step)
@@ -357,32 +356,6 @@ default=None
         finally:
             for callback in watching:
                 callback.end()
-
-    def _watch(self, model: Model, columns: dict[str, Any]) -> list[HeldOutScore]:
-        """Tell callbacks that score held-out documents how to; return them."""
-        given = self.callbacks
-        callbacks = (given,) if callable(given) else tuple(given or ())
-        watching = [callback for callback in callbacks if isinstance(callback, HeldOutScore)]
-        runs = self.n_chains if self.inference == "gibbs" else self.n_init
-        if watching and runs > 1:
-            raise ValueError(
-                "HeldOutScore has room for one curve: give it to a fit with n_init=1, n_chains=1"
-            )
-        scratch = copy.copy(self)
-        scratch.__dict__.pop("feature_names_in_", None)
-        scratch.__dict__.update(columns)
-        for callback in watching:
-            try:
-                halves = scratch._halves(callback.X, callback.random_state)
-            except (TypeError, ValueError) as error:
-                raise type(error)(f"held-out documents: {error}") from error
-
-            def score(params: Params, halves: Any = halves) -> float:
-                scratch.__dict__.update(self._attributes(model, params))
-                return scratch._completion(*halves)
-
-            callback.begin(score)
-        return watching
 
     def _schedule(self) -> str:
         """Return the schedule that the two parameters for it say."""
@@ -478,9 +451,9 @@ default=None
             raise ValueError("X has no tokens: all its documents are empty, or of weight zero")
         return block
 
-    def _further(self, model: Model, X: Any, sample_weight: ArrayLike | None) -> DocumentBlock:
-        block: Any = self._weighted(self._documents(X), sample_weight)
-        if self.inference == "hard-em":
+    def _further(self, model: Model, X: Any, sample_weight: ArrayLike | None) -> Any:
+        block = self._weighted(self._documents(X), sample_weight)
+        if self.inference == "hard-em" and isinstance(block, DocumentBlock):
             self._check_tokens(block)
         return block
 

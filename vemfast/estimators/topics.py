@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -21,10 +22,12 @@ from vemfast.estimators.base import (
     refuse_text,
 )
 from vemfast.estimators.online import OfEstimates, OnlineEstimator
+from vemfast.inference.held_out_score import HeldOutScore
 from vemfast.models import lda_points as points
 from vemfast.models.lda import LatentDirichletAllocation as Model
 from vemfast.models.lda import log_predictive
 from vemfast.stats import Params
+from vemfast.streams import split_pair
 
 __all__ = ["TopicEstimator"]
 
@@ -55,8 +58,9 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
 
     def _documents_to_fit(self, X: Any) -> tuple[Documents, dict[str, Any]]:
         """Return documents as a block, and the attributes that describe their columns."""
-        if is_document_stream(X):
-            return self._stream_of_documents(X)
+        return self._stream_of_documents(X) if is_document_stream(X) else self._matrix_to_fit(X)
+
+    def _matrix_to_fit(self, X: Any) -> tuple[DocumentBlock, dict[str, Any]]:
         if is_corpus(X):
             block = as_documents(X, dtype=self.dtype)
             return block, {"n_features_in_": block.n_words}
@@ -72,7 +76,7 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
             if columns:
                 block = scratch._documents(chunk)
             else:
-                block, found = scratch._documents_to_fit(chunk)
+                block, found = scratch._matrix_to_fit(chunk)
                 columns.update(found)
                 scratch.__dict__.pop("feature_names_in_", None)
                 scratch.__dict__.update(found)
@@ -113,6 +117,32 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
             f"{block.counts[entry]:g}, but inference={self.inference!r} gives each token a topic, "
             "so counts must be whole numbers; use 'mean-field' or 'variational-em'"
         )
+
+    def _watch(self, model: Model, columns: dict[str, Any]) -> list[HeldOutScore]:
+        """Tell callbacks that score held-out documents how to; return them."""
+        given = self.callbacks
+        callbacks = (given,) if callable(given) else tuple(given or ())
+        watching = [callback for callback in callbacks if isinstance(callback, HeldOutScore)]
+        runs = self.n_chains if self.inference == "gibbs" else self.n_init
+        if watching and runs > 1:
+            raise ValueError(
+                "HeldOutScore has room for one curve: give it to a fit with n_init=1, n_chains=1"
+            )
+        scratch = copy.copy(self)
+        scratch.__dict__.pop("feature_names_in_", None)
+        scratch.__dict__.update(columns)
+        for callback in watching:
+            try:
+                halves = scratch._halves(callback.X, callback.random_state)
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"held-out documents: {error}") from error
+
+            def score(params: Params, halves: Any = halves) -> float:
+                scratch.__dict__.update(self._attributes(model, params))
+                return scratch._completion(*halves)
+
+            callback.begin(score)
+        return watching
 
     @OfEstimates
     def partial_fit(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> Any:
@@ -155,12 +185,23 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
 
     # ---- use ---------------------------------------------------------------------------------
 
-    def _infer(self, X: Any) -> tuple[DocumentBlock, Array, Array]:
-        """Return documents, their γ and their bounds."""
-        block = self._documents(X)
-        return block, *self._inferred(block)
+    def _in_turn(self, X: Any) -> Iterator[DocumentBlock]:
+        """Yield documents as a block, or those of one chunk of a stream after another."""
+        if not is_document_stream(X):
+            yield self._documents(X)
+            return
+        number = -1
+        for number, chunk in enumerate(X() if callable(X) else X):
+            try:
+                block = self._documents(split_pair(chunk)[0])
+            except (TypeError, ValueError) as error:
+                raise type(error)(f"chunk {number} of X: {error}") from error
+            yield block
+        if number < 0:
+            raise ValueError("X has no documents: there are no chunks")
 
     def _inferred(self, block: DocumentBlock) -> tuple[Array, Array]:
+        """Return γ and bounds of documents."""
         model, params = self._fitted()
         gamma, bounds = model.infer(params, block, self._threads())
         return np.asarray(gamma, dtype=np.float64), np.asarray(bounds)
@@ -185,10 +226,12 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
         Parameters
         ----------
         X : as in `fit`
+            Chunks are read once, so an iterator of them will do.
         normalize : bool, default=True
             Whether rows add up to one, E[θ], or are the parameters γ of q(θ) = Dirichlet(γ).
         """
-        return self._proportions(self._documents(X), bool(normalize))
+        found = [self._proportions(block, bool(normalize)) for block in self._in_turn(X)]
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
     def fit_transform(
         self,
@@ -207,7 +250,7 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
 
         -inf for a document with a word that no topic has.
         """
-        return self._infer(X)[2]
+        return np.concatenate([self._inferred(block)[1] for block in self._in_turn(X)])
 
     def score(self, X: Any, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Return the (weighted) sum of `score_samples`, nats.
@@ -223,11 +266,14 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
 
     def perplexity(self, X: Any) -> float:
         """Return exp(-score / tokens): lower is better, 1 is certain."""
-        block, _, bounds = self._infer(X)
-        if not block.total_weight > 0:
+        bound = tokens = 0.0
+        for block in self._in_turn(X):
+            bound += float(self._inferred(block)[1].sum())
+            tokens += block.total_weight
+        if not tokens > 0:
             raise ValueError("X has no tokens, so there is nothing to be perplexed by")
         with np.errstate(over="ignore"):
-            return float(np.exp(-bounds.sum() / block.total_weight))
+            return float(np.exp(-bound / tokens))
 
     def held_out_score(self, X: Any, *, random_state: Any = 0) -> float:
         """Return the log probability of held-out halves of documents, nats a token.

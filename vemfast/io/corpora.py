@@ -124,7 +124,7 @@ class CorpusStream:
 
 def stream_corpus(
     path: str | os.PathLike[str],
-    n_words: int,
+    n_words: int | None = None,
     chunk_documents: int = 4096,
     format: str | None = None,
 ) -> CorpusStream:
@@ -134,8 +134,9 @@ def stream_corpus(
     ----------
     path : path-like
         An LDA-C or UCI file, gzipped or not; a UCI file with its documents in order.
-    n_words : int
-        Number of words: every chunk is to have as many columns.
+    n_words : int, default=None
+        Number of words: every chunk is to have as many columns. None: what a UCI file says; the
+        highest word number of an LDA-C file plus one, which takes a reading.
     chunk_documents : int, default=4096
         Documents of a chunk; the last may have fewer.
     format : {"ldac", "uci"}, default=None
@@ -144,7 +145,9 @@ def stream_corpus(
     Returns
     -------
     CorpusStream
-        Yields matrices of shape (chunk_documents, n_words), again and again.
+        Yields matrices of shape (chunk_documents, n_words), again and again: for
+        ``LatentDirichletAllocation(learning_method="online").fit(stream)``, or one by one for its
+        `partial_fit`.
 
     Raises
     ------
@@ -159,8 +162,14 @@ def stream_corpus(
             "read_corpus reads it whole, write_corpus makes an LDA-C file of it"
         )
     for name, value in (("n_words", n_words), ("chunk_documents", chunk_documents)):
-        if value < 1:
+        if value is not None and value < 1:
             raise ValueError(f"{name} must be >= 1; got {value}")
+    if n_words is None:
+        chunks = READERS[kind](path, None, int(chunk_documents))
+        widths = (chunk.shape[1] for chunk in chunks)
+        n_words = next(widths, None) if kind == "uci" else max(widths, default=None)
+        if n_words is None:
+            raise CorpusError(f"{path}: there is no document")
     return CorpusStream(path, int(n_words), kind, int(chunk_documents))
 
 

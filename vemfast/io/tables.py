@@ -33,11 +33,12 @@ class Table:
     Attributes
     ----------
     X : ndarray of shape (n_rows, n_columns)
+        Of documents sparse counts, or a stream of them.
     names : tuple of str or None
         Of the columns, where the file has them.
     """
 
-    X: NDArray[Any]
+    X: Any
     names: tuple[str, ...] | None = None
 
 

@@ -62,11 +62,11 @@ class LatentDirichletAllocation(Model):
         self._core = _native(config)
         self._n_jobs = 1  # of the last pass: what is told no number of threads takes as many
 
-    def init(self, blocks: Sequence[DocumentBlock], step: Step) -> Params:
+    def init(self, blocks: Sequence[Any], step: Step) -> Params:
         """Return first parameters as `start` says."""
         return first_params(self.config, self.start, blocks, step)
 
-    def adopt(self, params: Params, blocks: Sequence[DocumentBlock], step: Step) -> Params:
+    def adopt(self, params: Params, blocks: Sequence[Any], step: Step) -> Params:
         """Return `params` as the parameter rule wants them."""
         return adopt(self.config, params, blocks, step)
 
