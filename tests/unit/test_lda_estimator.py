@@ -211,6 +211,51 @@ def test_learned_priors():
     assert symmetric.lower_bound_ > fixed.lower_bound_
 
 
+LEARNED = [
+    (rung, schedule)
+    for rung in RUNGS
+    for schedule in ("batch", "memoized", "minibatch", "partial_fit")
+    if rung != "gibbs" or schedule == "batch"
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("alpha", ["learn", "learn-symmetric"])
+@pytest.mark.parametrize(("rung", "schedule"), LEARNED)
+def test_priors_are_learned_on_every_rung_and_schedule(rung, schedule, alpha, dtype):
+    options = {"doc_topic_prior": alpha, "dtype": dtype}
+    if rung in ("mean-field", "gibbs"):
+        options["topic_word_prior"] = "learn"
+    # Most documents are empty or of one word: there the plain Newton step leaves the positive.
+    hard = np.zeros((60, V), dtype=int)
+    hard[::3, ::4] = 1
+    hard[1::9, 2] = 40
+
+    def fitted(X, n_jobs):
+        if schedule == "partial_fit":
+            lda = make(rung, total_samples=len(X), n_jobs=n_jobs, **options)
+            for part in np.array_split(X, 4):
+                lda.partial_fit(part)
+            return lda
+        own = {"memoized": {"n_batches": 4}, "minibatch": {"batch_size": 10}}.get(schedule, {})
+        return make(rung, schedule=schedule, n_jobs=n_jobs, **options, **own).fit(X)
+
+    for X in (COUNTS[1:], hard):
+        one, two = fitted(X, 1), fitted(X, 2)
+        assert (one.doc_topic_prior_ > 0).all()
+        assert np.isfinite(one.doc_topic_prior_).all()
+        assert (one.doc_topic_prior_ != 1 / 3).all()
+        assert (np.ptp(one.doc_topic_prior_) == 0) == (alpha == "learn-symmetric")
+        np.testing.assert_array_equal(one.doc_topic_prior_, two.doc_topic_prior_)
+        assert one.topic_word_prior_ == two.topic_word_prior_
+        if "topic_word_prior" in options:
+            assert 0 < one.topic_word_prior_ != 1 / 3
+        if schedule in ("batch", "memoized") and rung != "gibbs":
+            falls = -np.diff(one.lower_bounds_)
+            allowed = 2e-6 if dtype == "float32" else 1e-9
+            assert (falls <= allowed * max(abs(one.lower_bound_), X.sum())).all()
+
+
 def test_priors_of_any_shape():
     words = np.linspace(0.1, 0.5, V)
     a = make(topic_word_prior=words).fit(COUNTS)
