@@ -52,6 +52,7 @@ _PASSES = {
         for name in ("scikit-learn batch", "scikit-learn online", "gensim batch", "gensim online")
     },
 }
+_LIBRARIES = {"sklearn": "scikit-learn", "gensim": "gensim"}
 _ASKED = (
     Quotient("scikit-learn batch", "vemfast batch", least=20.0),
     Quotient("gensim batch", "vemfast batch", least=20.0),
@@ -109,7 +110,11 @@ def passes(name: str, settings: Settings) -> Record:
     samples = rounds(measures, 1 if slow else settings.repeats)
     asked = [q for q in _ASKED if q.slow in samples and q.fast in samples]
     facts = {"corpus": problem.shape} | ({"skipped": ", ".join(skipped)} if skipped else {})
-    return record(f"{problem.name}: a pass", samples, asked, **facts)
+    case = f"{problem.name}: a pass"
+    if len(chosen) < len(_PASSES):  # a part says whose
+        peers = {library for library, _ in chosen.values()} - {"vemfast"}
+        case += "".join(f", beside {_LIBRARIES[library]}" for library in sorted(peers))
+    return record(case, samples, asked, **facts)
 
 
 def transform(settings: Settings) -> Record:
