@@ -98,6 +98,13 @@ class Outcome {
     std::int64_t failed_item_ = 0;
 };
 
+// Tells the processor that this thread looks again and again.
+void pause_thread() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
 // Gives a worker the floating-point mode of the calling thread (rounding, denormals), so that the
 // numbers do not depend on which thread computes them; the worker gets its own back afterwards,
 // because OpenMP lends it to other libraries, too.
@@ -170,13 +177,28 @@ void for_each_item(std::int64_t n_items, int n_threads, const Poll& poll,
     outcome.raise();
 }
 
+void Gate::pass(int size) {
+    constexpr int kLooks = 2000;
+    const std::uint32_t before = opened_.load(std::memory_order_acquire);
+    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size) {
+        arrived_.store(0, std::memory_order_relaxed);
+        opened_.store(before + 1, std::memory_order_release);
+        opened_.notify_all();
+        return;
+    }
+    for (int look = 0; look < kLooks; ++look) {
+        if (opened_.load(std::memory_order_acquire) != before)
+            return;
+        pause_thread();
+    }
+    opened_.wait(before, std::memory_order_acquire);
+}
+
 bool Team::barrier() {
     ++barriers_;
     if (slot_ == 0 && stop_at_->load(std::memory_order_relaxed) == 0 && (*poll_)())
         stop_at_->store(barriers_, std::memory_order_relaxed);
-    if (size_ > 1) {
-#pragma omp barrier
-    }
+    gate_->pass(size_);
     // A stop that the first thread notes on its way to a later barrier counts there, for all.
     const std::int64_t stop_at = stop_at_->load(std::memory_order_relaxed);
     return stop_at == 0 || barriers_ < stop_at;
@@ -184,6 +206,7 @@ bool Team::barrier() {
 
 void team(int n_threads, const Poll& poll, FunctionRef<void(Team&)> work) {
     Outcome outcome(poll);
+    Gate gate;
     std::atomic<std::int64_t> stop_at = 0;
     const auto asked = [&] {
         outcome.poll();
@@ -191,7 +214,7 @@ void team(int n_threads, const Poll& poll, FunctionRef<void(Team&)> work) {
     };
     const FunctionRef<bool()> ask(asked);
     const auto worker = [&](int slot, int size) {
-        Team member(slot, size, ask, stop_at);
+        Team member(slot, size, ask, gate, stop_at);
         work(member);
     };
     run_region(n_threads, worker);

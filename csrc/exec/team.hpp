@@ -15,11 +15,23 @@
 
 namespace vemfast::exec {
 
+// Where a team waits for its last thread: awake for a moment, and then asleep. OpenMP's own barrier
+// stays awake for milliseconds, which on a busy machine is the time that the last one wants to run.
+class Gate {
+  public:
+    void pass(int size);
+
+  private:
+    std::atomic<int> arrived_ = 0;
+    std::atomic<std::uint32_t> opened_ = 0;  // times
+};
+
 // One thread's view of its team.
 class VEMFAST_API Team {
   public:
-    Team(int slot, int size, const FunctionRef<bool()>& poll, std::atomic<std::int64_t>& stop_at)
-        : slot_(slot), size_(size), poll_(&poll), stop_at_(&stop_at) {}
+    Team(int slot, int size, const FunctionRef<bool()>& poll, Gate& gate,
+         std::atomic<std::int64_t>& stop_at)
+        : slot_(slot), size_(size), poll_(&poll), gate_(&gate), stop_at_(&stop_at) {}
 
     int slot() const { return slot_; }
     int size() const { return size_; }
@@ -39,6 +51,7 @@ class VEMFAST_API Team {
 
     int slot_, size_;
     const FunctionRef<bool()>* poll_;
+    Gate* gate_;
     std::atomic<std::int64_t>* stop_at_;  // the barrier that turns back; 0: none
     std::int64_t barriers_ = 0;
 };
