@@ -218,9 +218,14 @@ void BatchFit::iterate(const Context& context) {
     Trace trace(context.options.tol, context.options.max_iter, context.setup.total_weight,
                 context.rows.is_float);
     bool takes_proposals = true;
+    bool is_stopped = false;  // by the callback
     for (;;) {
         interruption_point();
-        if (!trace.add(evaluate(context, state_.kind, state_.params, state_.stats)))
+        const bool goes_on = trace.add(evaluate(context, state_.kind, state_.params, state_.stats));
+        const auto iteration = static_cast<int>(trace.values().size()) - 1;
+        is_stopped = context.options.callback &&
+                     context.options.callback({iteration, trace.values().back()});
+        if (is_stopped || !goes_on)
             break;
         next_.resize(state_.params.size());
         model.update(context.rule(), state_.kind, state_.params.data(), state_.stats.data(), 0, 0,
@@ -234,7 +239,7 @@ void BatchFit::iterate(const Context& context) {
         state_.params.swap(next_);
     }
     state_.lower_bounds = trace.values();
-    state_.stop_reason = trace.reason();
+    state_.stop_reason = is_stopped ? StopReason::callback : trace.reason();
 }
 
 const BatchFit::State& BatchFit::run(const Setup& setup, const detail::RowsView& rows,

@@ -96,6 +96,7 @@ Target target_of(GaussianMixtureFits& out, std::size_t i) {
 
 GaussianMixtureFit fit(const Rows& rows, const GaussianMixtureOptions& options,
                        std::uint64_t random_state, int n_threads, const Poll& poll) {
+    const PollScope asked(poll);  // also between passes that are too short to ask by themselves
     const auto view = models::view_of(rows);
     models::check_options(options, view.n_features);
     const models::Setup setup = models::configure(view, options, n_threads, poll);
@@ -124,6 +125,7 @@ GaussianMixtureFits fit_many(std::span<const Rows> data, std::size_t n_features,
                              std::span<const std::uint64_t> random_states, int n_threads,
                              const Poll& poll) {
     models::check_options(options, n_features);
+    require(!options.callback, "fit_many takes no callback: its fits run on all threads; use poll");
     require(random_states.size() == data.size(), "there are ", random_states.size(),
             " random states for ", data.size(), " data sets");
     GaussianMixtureFits out;

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -51,7 +52,14 @@ struct Rows {
 enum class CovarianceType : int { full, tied, diag, spherical, tied_spherical };
 enum class Inference : int { em, hard_em, mean_field };
 enum class Start : int { kmeans, kmeans_plusplus, random };
-enum class StopReason : int { tolerance, max_iter, failed };
+enum class StopReason : int { tolerance, max_iter, failed, callback };
+
+// Where a fit stands: called after each E-step on the calling thread; returns true to stop.
+struct FitProgress {
+    int iteration;     // 0: the start
+    double objective;  // nats, of all rows
+};
+using FitCallback = std::function<bool(const FitProgress&)>;
 
 // Names, meaning and defaults as of the Python estimator GaussianMixture. Empty vectors and absent
 // numbers are its None. Starts and priors hold for every data set, in the data's coordinates.
@@ -74,6 +82,7 @@ struct GaussianMixtureOptions {
     std::vector<double> mean_prior;  // D
     std::optional<double> degrees_of_freedom_prior;
     std::vector<double> covariance_prior;  // in the shape of one covariance
+    FitCallback callback;                  // of fit(); fit_many() takes none
 };
 
 // The shapes of one fit's parameters, and of every fit's in GaussianMixtureFits.

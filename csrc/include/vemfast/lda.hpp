@@ -1,0 +1,59 @@
+// Fitted topics: LatentDirichletAllocation.
+//
+//     const auto topics = vemfast::LatentDirichletAllocation::load("topics.safetensors");
+//     const auto theta = topics.transform(documents);
+//
+// Formulas: docs/formulas/lda.md.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "vemfast/model.hpp"
+#include "vemfast/poll.hpp"
+#include "vemfast/version.hpp"
+
+namespace vemfast {
+inline namespace abi1 {
+
+// Word counts, used in place: document d has the entries starts[d] to starts[d + 1], its words
+// ascending, each once, with counts > 0.
+struct WordCounts {
+    std::span<const std::int64_t> starts;  // n_documents + 1
+    std::span<const std::int32_t> words;   // numbers from 0
+    std::span<const double> counts;
+
+    std::size_t n_documents() const { return starts.empty() ? 0 : starts.size() - 1; }
+};
+
+// All functions over documents throw std::invalid_argument for bad ones; Interrupted; OutOfMemory.
+class VEMFAST_API LatentDirichletAllocation : public FittedModel {
+  public:
+    // Throws ModelFileError (also for another model), or std::system_error.
+    static LatentDirichletAllocation load(const std::string& path);
+    explicit LatentDirichletAllocation(const Attributes& attributes);
+
+    // Topic proportions, n_documents x n_components: E[theta], or the parameters gamma of q(theta).
+    std::vector<double> transform(const WordCounts& documents, bool normalize = true,
+                                  int n_threads = 1, const Poll& poll = {}) const;
+    // A bound on log p of each document given the topics, nats; -inf for a document with a word
+    // that no topic has.
+    std::vector<double> score_samples(const WordCounts& documents, int n_threads = 1,
+                                      const Poll& poll = {}) const;
+    // Their sum.
+    double score(const WordCounts& documents, int n_threads = 1, const Poll& poll = {}) const;
+
+    class Engine;
+
+  private:
+    explicit LatentDirichletAllocation(std::shared_ptr<const io::Container> file);
+
+    std::shared_ptr<const Engine> engine_;
+};
+
+}  // namespace abi1
+}  // namespace vemfast

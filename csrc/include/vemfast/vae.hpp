@@ -1,0 +1,54 @@
+// Fitted autoencoders: VariationalAutoencoder.
+//
+//     const auto model = vemfast::VariationalAutoencoder::load("vae.safetensors");
+//     const auto z = model.transform(rows);
+//
+// Formulas: docs/formulas/vae.md.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "vemfast/fit.hpp"
+#include "vemfast/model.hpp"
+#include "vemfast/poll.hpp"
+#include "vemfast/version.hpp"
+
+namespace vemfast {
+inline namespace abi1 {
+
+// q(z | row) of each row: independent normals, n x n_components each.
+struct EncodedRows {
+    std::vector<float> mean, log_variance;
+};
+
+// All functions over rows throw std::invalid_argument for rows of another width or with values that
+// the likelihood does not have; Interrupted; OutOfMemory.
+class VEMFAST_API VariationalAutoencoder : public FittedModel {
+  public:
+    // Throws ModelFileError (also for another model), or std::system_error.
+    static VariationalAutoencoder load(const std::string& path);
+    explicit VariationalAutoencoder(const Attributes& attributes);
+
+    EncodedRows encode(const Rows& rows, int n_threads = 1, const Poll& poll = {}) const;
+    // The means of q(z | row), n x n_components.
+    std::vector<double> transform(const Rows& rows, int n_threads = 1, const Poll& poll = {}) const;
+    // What the decoder says of z (n x n_components): logits of probabilities (Bernoulli), means
+    // (Gaussian), logarithms of rates (Poisson); n x n_features.
+    std::vector<float> decode(const std::vector<float>& z, int n_threads = 1,
+                              const Poll& poll = {}) const;
+    // The means of p(row | z). (Bernoulli and Poisson: to rounding of floats, not bit for bit.)
+    std::vector<double> inverse_transform(const std::vector<float>& z, int n_threads = 1,
+                                          const Poll& poll = {}) const;
+
+    class Engine;
+
+  private:
+    explicit VariationalAutoencoder(std::shared_ptr<const io::Container> file);
+
+    std::shared_ptr<const Engine> engine_;
+};
+
+}  // namespace abi1
+}  // namespace vemfast

@@ -1,0 +1,59 @@
+// Applies a fitted model of any class to the rows of a text file: a number behind the other.
+//
+//     use_model model.safetensors rows.txt
+
+#include <cstdio>
+#include <exception>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <vemfast/hmm.hpp>
+#include <vemfast/mixture.hpp>
+#include <vemfast/vae.hpp>
+
+namespace {
+
+void print_results(const std::string& path, const std::vector<double>& numbers) {
+    const auto rows_of = [&](const vemfast::FittedModel& model) {
+        const auto D = static_cast<std::int64_t>(model.n_features());
+        const auto n = static_cast<std::int64_t>(numbers.size()) / D;
+        return vemfast::Rows(vemfast::MatrixView<const double>{numbers.data(), n, D, D});
+    };
+    const std::string name = vemfast::model_class(path);
+    if (name.ends_with("Mixture")) {
+        const auto model = vemfast::Mixture::load(path);
+        for (const int label : model.predict(rows_of(model)))
+            std::printf("%d\n", label);
+    } else if (name.ends_with("HMM")) {
+        const auto model = vemfast::HiddenMarkov::load(path);
+        for (const int state : model.decode(rows_of(model)).states)
+            std::printf("%d\n", state);
+    } else if (name == "VariationalAutoencoder") {
+        const auto model = vemfast::VariationalAutoencoder::load(path);
+        const auto z = model.transform(rows_of(model));
+        for (std::size_t i = 0; i < z.size(); ++i)
+            std::printf("%.6g%c", z[i], (i + 1) % model.n_components() == 0 ? '\n' : ' ');
+    } else {
+        std::printf("a %s takes documents, not rows\n", name.c_str());
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc != 3) {
+        std::fprintf(stderr, "usage: %s MODEL ROWS\n", argv[0]);
+        return 2;
+    }
+    try {
+        std::vector<double> numbers;
+        std::ifstream file(argv[2]);
+        for (double number = 0; file >> number;)
+            numbers.push_back(number);
+        print_results(argv[1], numbers);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "%s\n", error.what());
+        return 1;
+    }
+}
