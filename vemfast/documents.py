@@ -84,7 +84,7 @@ class DocumentBlock:
         self.dtype = np.dtype(dtype)
         if self.dtype not in _FLOATS:
             raise ValueError(f"dtype must be float32 or float64; got {self.dtype}")
-        starts, words = as_integers(indptr, "indptr"), as_integers(indices, "indices")
+        starts, words = as_integers(indptr, "indptr"), _as_words(indices)
         values = _as_counts(counts)
         if values.shape != words.shape:
             raise ValueError(f"{words.size} indices but counts of shape {values.shape}")
@@ -354,8 +354,17 @@ def _check_width(width: int, n_words: int | None) -> int:
     return width
 
 
+def _as_words(indices: ArrayLike) -> NDArray[Any]:
+    words = np.asarray(indices)
+    if words.ndim == 1 and words.dtype == np.dtype(np.int32) and words.flags.aligned:
+        return np.ascontiguousarray(words)  # as they will be kept
+    return as_integers(indices, "indices")
+
+
 def _as_counts(counts: ArrayLike) -> NDArray[Any]:
     values = np.asarray(counts)
+    if values.dtype.kind in "iu" and values.size and values.min() >= -1 and values.max() < 1 << 24:
+        return np.ascontiguousarray(values, dtype=np.float32)  # exactly
     if values.dtype in _FLOATS and values.dtype.isnative:
         return np.ascontiguousarray(values)
     return np.ascontiguousarray(values, dtype=np.float64)
@@ -366,8 +375,8 @@ def _check_words(indptr: NDArray[np.int64], indices: NDArray[np.int64], n_words:
     size = max(least, 1) if n_words is None else int(n_words)
     if not 1 <= size <= _MOST_WORDS:
         raise ValueError(f"n_words must be from 1 to 2**31 - 1; got {size}")
-    bad = (indices < 0) | (indices >= size)
-    if bad.any():
+    if indices.min(initial=0) < 0 or least > size:
+        bad = (indices < 0) | (indices >= size)
         entry = int(np.argmax(bad))
         if indices[entry] < 0:
             what = f"word number {indices[entry]} is negative"
@@ -383,8 +392,8 @@ def _check_words(indptr: NDArray[np.int64], indices: NDArray[np.int64], n_words:
 def _check_counts(
     indptr: NDArray[np.int64], indices: NDArray[np.int64], counts: NDArray[Any]
 ) -> None:
-    bad = ~(np.isfinite(counts) & (counts >= 0))
-    if bad.any():
+    if counts.size and not 0 <= counts.min() <= counts.max() < np.inf:  # NaN is neither
+        bad = ~(np.isfinite(counts) & (counts >= 0))
         entry = int(np.argmax(bad))
         value = counts[entry]
         where = f"document {_document(indptr, entry)}, word {indices[entry]}"
