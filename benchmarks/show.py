@@ -27,15 +27,20 @@ README = Path(__file__).resolve().parents[1] / "README.md"
 BEGIN = "<!-- from benchmarks/results: python -m benchmarks.show --readme -->"
 END = "<!-- end -->"
 
+_PEERS_OF_CURVES = ("scikit-learn batch", "tomotopy Gibbs, α learned")
+
 # Topic, how a case begins, our name in it, and the others'.
 SHOWN: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     *(("hmm", f"{name}: ", "vemfast", ("hmmlearn",)) for name in ("H1", "H3", "H4", "short")),
     ("hmm_symbols", "H2", "vemfast", ("hmmlearn",)),
     ("lda", "L1: a pass", "vemfast batch", ("scikit-learn batch", "gensim batch")),
+    ("lda", "L1: a pass", "vemfast online", ("scikit-learn online", "gensim online")),
     ("lda", "ap: a pass", "vemfast batch", ("scikit-learn batch", "gensim batch")),
     ("lda", "ap: a pass", "vemfast online", ("scikit-learn online", "gensim online")),
     ("lda", "transform", "vemfast", ("scikit-learn",)),
-    ("lda_curves", "", "mean-field", ("scikit-learn batch", "tomotopy Gibbs, α learned")),
+    ("lda_curves", "L1: ", "variational-em, α learned", _PEERS_OF_CURVES),
+    ("lda_curves", "ap: ", "variational-em, α learned", _PEERS_OF_CURVES),
+    ("lda_curves", "L2: ", "mean-field, α learned", _PEERS_OF_CURVES),
     ("vae", "V1: 60000 x 784", "vemfast", ("PyTorch eager", "JAX scanned")),
     ("vae", "small net", "vemfast", ("PyTorch eager", "JAX scanned")),
     ("fit_many", "10,000 of 180 x 2, 3, em, float64", "fit_many", ("scikit-learn",)),
