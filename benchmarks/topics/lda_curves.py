@@ -5,7 +5,7 @@ proportions by variational Bayes with the peer's topics (mixed with a thousandth
 the other half is scored, nats a token. K = 100, α = 0.05, η = 0.01 (the rungs with point topics:
 1.01), and the same with α learned where a library can. Peers go on with one fit, and only their
 passes are timed. Each of our points is a whole fit of so many passes, its start and the conversion
-of the data included. gensim's `LdaModel` has one thread; its workers were slower on such corpora.
+of the data included. gensim's `LdaModel` has one thread.
 
 Parts (`--only`): L1, L2, file, and the names of fits. Peers have VEMFAST_BUDGET seconds each (60),
 the longest of our fits VEMFAST_OWN_BUDGET (4); a file that VEMFAST_CURVES names keeps curves, so

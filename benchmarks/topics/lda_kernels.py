@@ -33,7 +33,7 @@ from benchmarks.topics import Record, Settings, record
 
 TITLE = "Latent Dirichlet allocation: kernels"
 
-# Million elements a second that plain loops reached with AVX2, and a processor like the authors'.
+# Million elements a second that plain loops with AVX2 have reached on another processor.
 ASKED = {"float64": 212, "float32": 730}
 DOCUMENTS, WORDS, DISTINCT = 400, 5000, 100
 
