@@ -90,8 +90,8 @@ class Sklearn:
 class Gensim:
     """gensim's variational Bayes: online over chunks of 2,000 documents, or batch.
 
-    `LdaModel` has one thread, whatever `threads` says. `LdaMulticore` gives whole chunks of documents
-    to workers, of which L1 and AP are one, and cannot learn α.
+    `LdaModel` has one thread, whatever `threads` says. `LdaMulticore` gives whole chunks of
+    documents to workers, of which L1 and AP are one, and cannot learn α.
     """
 
     def __init__(self, counts: Any, threads: int, online: bool = True, learn: bool = False) -> None:
