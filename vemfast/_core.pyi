@@ -163,6 +163,17 @@ def fit_gaussian_series(
     n_threads: int,
     **options: Any,
 ) -> dict[str, Any]: ...
+def fit_discrete_mixtures(
+    model: DiscreteMixture,
+    rows: _Array,
+    base: _Doubles | None,
+    is_float: bool,
+    sets: _Array,
+    weights: _Doubles | None,
+    random_states: _Array,
+    n_threads: int,
+    **options: Any,
+) -> dict[str, Any]: ...
 def fit_discrete_series(
     model: HiddenMarkov,
     rows: _Array,

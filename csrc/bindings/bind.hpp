@@ -18,6 +18,7 @@ void bind_lda(py::module_& m);
 void bind_mixture(py::module_& m);
 void bind_random(py::module_& m);
 void bind_series(py::module_& m);
+void bind_discrete_fit(py::module_& m);
 void bind_special(py::module_& m);
 void bind_vae(py::module_& m);
 

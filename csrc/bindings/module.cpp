@@ -19,6 +19,7 @@ PYBIND11_MODULE(_core, m) {
     bindings::bind_hmm(m);
     bindings::bind_random(m);
     bindings::bind_series(m);
+    bindings::bind_discrete_fit(m);
     bindings::bind_special(m);
     bindings::bind_vae(m);
 }

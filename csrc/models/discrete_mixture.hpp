@@ -36,6 +36,7 @@ class VEMFAST_API DiscreteMixture {
 
     std::size_t n_components() const { return components_->shape().n_components; }
     const detail::IndexedShape& shape() const { return components_->shape(); }
+    const detail::Weights& weights() const { return weights_; }
     std::size_t stats_size() const;
     std::size_t params_size(Kind kind) const;
 

@@ -8,6 +8,7 @@
 
 #include "models/batch_fit.hpp"
 #include "models/data_sets.hpp"
+#include "models/discrete_sets.hpp"
 #include "models/discrete_starts.hpp"
 #include "models/starts.hpp"
 #include "models/trace.hpp"
@@ -21,7 +22,6 @@ using detail::LocalRule;
 namespace {
 
 constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();
-constexpr double kLeast = std::numeric_limits<double>::min();
 
 // One data set: its sequences, and the weights of its steps.
 struct Series {
@@ -33,32 +33,16 @@ struct Series {
     const double* weights() const { return step_weights.empty() ? nullptr : step_weights.data(); }
 };
 
-std::size_t item_size_of(detail::Storage storage) {
-    switch (storage) {
-        case detail::Storage::bytes:
-            return sizeof(std::uint8_t);
-        case detail::Storage::codes:
-            return sizeof(std::int32_t);
-        case detail::Storage::float_counts:
-            return sizeof(float);
-        default:
-            return sizeof(double);
-    }
-}
-
 HmmRows slice(const HmmRows& all, std::size_t first, std::size_t n) {
     HmmRows part = all;
-    const auto move = [&](auto& view, std::size_t item) {
-        view.data = static_cast<const char*>(view.data) +
-                    static_cast<std::ptrdiff_t>(first * item) * view.row_stride;
-        view.n_rows = n;
-    };
     if (auto* view = std::get_if<detail::RowsView>(&part.rows)) {
-        move(*view, view->is_float ? sizeof(float) : sizeof(double));
+        const std::size_t item = view->is_float ? sizeof(float) : sizeof(double);
+        view->data = static_cast<const char*>(view->data) +
+                     static_cast<std::ptrdiff_t>(first * item) * view->row_stride;
+        view->n_rows = n;
     } else {
         auto& indexed = std::get<detail::IndexedRows>(part.rows);
-        move(indexed, item_size_of(indexed.storage));
-        indexed.base = indexed.base == nullptr ? nullptr : indexed.base + first;
+        indexed = models::slice(indexed, first, n);
     }
     return part;
 }
@@ -168,15 +152,9 @@ class SeriesFit {
             return 0;
         const std::size_t K = model_.n_states();
         const double* counts = state_.stats.data() + 2 + K + K * K;
-        const double* sums = counts + K;
-        const std::size_t n = state_.stats.size() - (2 + 2 * K + K * K);
-        const double* a = state_.params.data() + model_.emission_at();
-        double size = 0;
-        for (std::size_t i = 0; i < n; ++i) {
-            const double rate = state_.kind == Kind::point ? a[i] : a[i] / a[n + i];
-            size += sums[i] * std::abs(std::log(std::max(rate, kLeast))) + rate * counts[i % K];
-        }
-        return size;
+        const std::size_t F = (state_.stats.size() - (2 + 2 * K + K * K)) / K;
+        return size_of_count_terms(counts, counts + K, state_.kind,
+                                   state_.params.data() + model_.emission_at(), F, K);
     }
 
     double evaluate() {
@@ -265,23 +243,6 @@ class GaussianSeries {
     Workspaces memory_;
 };
 
-// One over the weighted mean of each column, or one where that is zero.
-std::vector<double> usual_rates(const std::vector<double>& points, std::size_t F,
-                                const double* weights) {
-    std::vector<double> rates(F, 0.0);
-    double total = 0;
-    const std::size_t n = points.size() / F;
-    for (std::size_t r = 0; r < n; ++r) {
-        const double w = weights == nullptr ? 1.0 : weights[r];
-        total += w;
-        for (std::size_t f = 0; f < F; ++f)
-            rates[f] += w * points[r * F + f];
-    }
-    for (double& rate : rates)
-        rate = rate > 0 ? 1.0 / (rate / total) : 1.0;
-    return rates;
-}
-
 // The emissions of one data set, of a discrete family.
 class DiscreteSeries {
   public:
@@ -294,14 +255,8 @@ class DiscreteSeries {
           family_(std::get<detail::IndexedRows>(series.rows.rows)),
           weights_(series.weights()),
           points_(indexed_points(family_, shared_.shape())) {
-        if (options.shapes.empty())
-            return;
-        const std::size_t F = shared_.shape().n_values;
-        detail::IndexedPrior prior{true, options.shapes, usual_rates(points_, F, weights_)};
-        own_ = std::make_unique<DiscreteMixture>(
-            detail::Weights{detail::WeightPrior::none, 1.0, shared_.n_components()},
-            detail::make_indexed(detail::IndexedFamily::poisson, shared_.shape(),
-                                 std::move(prior)));
+        if (!options.shapes.empty())
+            own_ = with_own_rates(shared_, options.shapes, points_, weights_);
     }
 
     Emissions emission() const { return own_ ? own_.get() : &shared_; }
@@ -312,28 +267,8 @@ class DiscreteSeries {
             std::copy(options_.table.begin(), options_.table.end(), out);
             return;
         }
-        const detail::IndexedShape& shape = shared_.shape();
-        const std::size_t F = shape.n_values;
-        std::vector<double> usual(F, 0.5);
-        for (std::size_t d = 0; d + 1 < shape.column_offsets.size(); ++d) {
-            const auto begin = shape.column_offsets[d];
-            const auto end = shape.column_offsets[d + 1];
-            std::fill(usual.begin() + begin, usual.begin() + end,
-                      1.0 / static_cast<double>(end - begin));
-        }
-        std::vector<double> x;
-        std::vector<double> weights;
-        const std::vector<std::size_t> chosen =
-            start_rows(family_.n_rows, weights_, most_start_rows(F, shape.n_components), seed);
-        x.reserve(chosen.size() * F);
-        for (const std::size_t row : chosen) {
-            const double* from = points_.data() + row * F;
-            x.insert(x.end(), from, from + F);
-            weights.push_back(weights_ == nullptr ? 1.0 : weights_[row]);
-        }
-        start_table({x.data(), chosen.size(), weights.data(), nullptr}, F, shape.n_components,
-                    usual.data(), family_.storage >= detail::Storage::float_counts, seed,
-                    options_.lloyd, out);
+        const bool counts = family_.storage >= detail::Storage::float_counts;
+        first_table(points_, weights_, shared_.shape(), counts, seed, options_.lloyd, out);
     }
 
   private:

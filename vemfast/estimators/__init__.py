@@ -16,6 +16,7 @@ from vemfast.estimators.hmm import StateDraws
 from vemfast.estimators.hmm_filter import HmmFilter
 from vemfast.estimators.lda import LatentDirichletAllocation, TopicDraws
 from vemfast.estimators.many import MixtureFits, fit_many
+from vemfast.estimators.many_discrete import DiscreteMixtureFits
 from vemfast.estimators.many_series import SeriesFits
 from vemfast.estimators.poisson_hmm import PoissonHMM
 from vemfast.estimators.poisson_mixture import PoissonDraws, PoissonMixture
@@ -29,6 +30,7 @@ __all__ = [
     "CategoricalDraws",
     "CategoricalHMM",
     "CategoricalMixture",
+    "DiscreteMixtureFits",
     "GaussianHMM",
     "GaussianMixture",
     "HmmFilter",

@@ -8,12 +8,22 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from vemfast.errors import DegenerateWarning
 from vemfast.inference.restarts import seeds
 
-__all__ = ["STOP_REASONS", "Fits", "check_parameters", "random_states_of", "report"]
+__all__ = [
+    "STOP_REASONS",
+    "Fits",
+    "check_parameters",
+    "common_fields",
+    "random_states_of",
+    "report",
+    "spread",
+    "template_of",
+]
 
 Array = NDArray[np.float64]
 _Estimator = TypeVar("_Estimator")
@@ -81,6 +91,18 @@ class Fits(Sequence[_Estimator]):
         return index
 
 
+def template_of(estimator: Any, parameters: dict[str, Any]) -> Any:
+    """Return an estimator, not fitted, with these parameters; `n_jobs` stays where it is None."""
+    template = estimator() if isinstance(estimator, type) else clone(estimator)
+    known = template.get_params(deep=False)
+    for name in parameters:
+        if name not in known:
+            raise TypeError(f"{type(template).__name__} has no parameter {name!r}")
+    if parameters.get("n_jobs") is None:
+        parameters = {name: value for name, value in parameters.items() if name != "n_jobs"}
+    return template.set_params(**parameters)
+
+
 def check_parameters(
     template: Any, random_state: Any, taken: Collection[str], starts: Sequence[str]
 ) -> None:
@@ -118,6 +140,39 @@ def random_states_of(random_state: Any, count: int) -> NDArray[np.uint32]:
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return np.asarray(x >> np.uint64(32), dtype=np.uint32)
+
+
+def spread(values: NDArray[Any], numbers: Sequence[int], count: int, fill: Any) -> NDArray[Any]:
+    """Return values of the data sets of these numbers as rows, one a data set of all `count`."""
+    rows = values.reshape(len(numbers), -1)
+    out = np.full((count, rows.shape[1]), fill, dtype=values.dtype)
+    out[numbers] = rows
+    return out
+
+
+def common_fields(
+    found: dict[str, Any],
+    numbers: Sequence[int],
+    messages: dict[int, str],
+    random_states: NDArray[np.uint32],
+) -> dict[str, Any]:
+    """Return the fields that all kinds of fits have, of what the core found in some data sets."""
+    B = len(random_states)
+    failed = STOP_REASONS.index("failed")
+    stop_reason = spread(found["stop_reason"], numbers, B, failed)[:, 0]
+    lengths = np.zeros(B, dtype=np.int64)
+    lengths[numbers] = np.diff(found["trace"])
+    return {
+        "lower_bound": spread(found["lower_bound"], numbers, B, np.nan)[:, 0],
+        "n_iter": spread(found["n_iter"], numbers, B, 0)[:, 0],
+        "converged": stop_reason == STOP_REASONS.index("tolerance"),
+        "stop_reason": stop_reason,
+        "failed": stop_reason == failed,
+        "messages": dict(sorted(messages.items())),
+        "degenerate": spread(found["degenerate"], numbers, B, 0)[:, 0].astype(bool),
+        "random_states": random_states,
+        "_traces": (found["lower_bounds"], np.concatenate(([0], np.cumsum(lengths)))),
+    }
 
 
 def report(fits: Fits[Any], n_iter: str, most: int, stacklevel: int) -> None:

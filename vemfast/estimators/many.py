@@ -13,17 +13,20 @@ from sklearn.base import clone
 from vemfast import _core
 from vemfast.data import as_rows
 from vemfast.estimators.base import check_sample_weight
+from vemfast.estimators.discrete_mixture import DiscreteMixtureEstimator
 from vemfast.estimators.fits import (
     STOP_REASONS,
     Fits,
     check_parameters,
     random_states_of,
     report,
+    template_of,
 )
 from vemfast.estimators.gaussian_mixture import GaussianMixture
 from vemfast.estimators.hmm import HmmEstimator
+from vemfast.estimators.many_discrete import DiscreteMixtureFits, fit_discrete
 from vemfast.estimators.many_series import SeriesFits, fit_series
-from vemfast.estimators.mixture import WEIGHT_PRIORS
+from vemfast.estimators.mixture import WEIGHT_PRIORS, MixtureEstimator
 from vemfast.execution.threads import effective_n_jobs
 from vemfast.models import gaussian_points as points
 from vemfast.models.gaussian_config import GaussianConfig
@@ -137,13 +140,25 @@ def fit_many(
     data: Any,
     n_components: int | None = None,
     *,
-    estimator: None = None,
+    estimator: GaussianMixture | type[GaussianMixture] | None = None,
     lengths: None = None,
     sample_weight: Any = None,
     random_state: Any = None,
     n_jobs: int | None = None,
     **parameters: Any,
 ) -> MixtureFits: ...
+@overload
+def fit_many(
+    data: Any,
+    n_components: int | None = None,
+    *,
+    estimator: DiscreteMixtureEstimator | type[DiscreteMixtureEstimator],
+    lengths: None = None,
+    sample_weight: Any = None,
+    random_state: Any = None,
+    n_jobs: int | None = None,
+    **parameters: Any,
+) -> DiscreteMixtureFits: ...
 @overload
 def fit_many(
     data: Any,
@@ -160,14 +175,14 @@ def fit_many(
     data: Any,
     n_components: int | None = None,
     *,
-    estimator: HmmEstimator | type[HmmEstimator] | None = None,
+    estimator: Any = None,
     lengths: Any = None,
     sample_weight: Any = None,
     random_state: Any = None,
     n_jobs: int | None = None,
     **parameters: Any,
-) -> MixtureFits | SeriesFits:
-    """Fit one Gaussian mixture, or hidden Markov model, to each of many data sets, in parallel.
+) -> MixtureFits | DiscreteMixtureFits | SeriesFits:
+    """Fit one mixture, or hidden Markov model, to each of many data sets, in parallel.
 
     The i-th result is that of the estimator with the same parameters and
     ``random_state=int(fits.random_states[i])``. All fits run in the native core, each on one
@@ -181,7 +196,7 @@ def fit_many(
         as many symbols as those of all together.
     n_components : int, default=None
         None: 1, or the estimator's own.
-    estimator : hidden Markov estimator (not GMMHMM), or its class, default=None
+    estimator : mixture or hidden Markov estimator (not GMMHMM), or its class, default=None
         None: GaussianMixture.
     lengths : sequence of (array-like of int or None), default=None
         Of the sequences of each data set, for hidden Markov models.
@@ -200,7 +215,7 @@ def fit_many(
 
     Returns
     -------
-    MixtureFits or SeriesFits
+    MixtureFits, DiscreteMixtureFits or SeriesFits
 
     Raises
     ------
@@ -235,13 +250,19 @@ def fit_many(
     """
     if n_components is not None:
         parameters["n_components"] = n_components
-    if estimator is not None:
-        return fit_series(
-            data, estimator, lengths, sample_weight, random_state, {"n_jobs": n_jobs, **parameters}
-        )
+    own = {"n_jobs": n_jobs, **parameters}
+    if estimator is None:
+        estimator = GaussianMixture
+    kind = estimator if isinstance(estimator, type) else type(estimator)
+    if not issubclass(kind, MixtureEstimator):
+        return fit_series(data, estimator, lengths, sample_weight, random_state, own)
     if lengths is not None:
         raise ValueError("lengths are of sequences: say which hidden Markov estimator")
-    template = GaussianMixture(n_jobs=n_jobs, **parameters)
+    if issubclass(kind, DiscreteMixtureEstimator):
+        return fit_discrete(data, estimator, sample_weight, random_state, own)
+    template = template_of(estimator, own)
+    if random_state is None:
+        random_state = template.random_state
     check_parameters(template, random_state, _TAKEN, _STARTS)
     sets = _data_sets(data, sample_weight)
     config, options = _options(template, sets.n_features)

@@ -14,11 +14,13 @@ from vemfast import _core
 from vemfast.data import IndexedBlock, SparseRows
 from vemfast.estimators.base import check_sample_weight
 from vemfast.estimators.fits import (
-    STOP_REASONS,
     Fits,
     check_parameters,
+    common_fields,
     random_states_of,
     report,
+    spread,
+    template_of,
 )
 from vemfast.estimators.gmm_hmm import GMMHMM
 from vemfast.estimators.hmm import HmmEstimator, Steps
@@ -155,17 +157,11 @@ def _template(estimator: Any, parameters: dict[str, Any]) -> HmmEstimator:
         estimator = estimator()
     if not isinstance(estimator, HmmEstimator) or isinstance(estimator, GMMHMM):
         raise TypeError(
-            "estimator must be GaussianHMM, CategoricalHMM, BernoulliHMM or PoissonHMM, or one of "
-            f"these; got {estimator!r}"
+            "estimator must be a mixture, GaussianHMM, CategoricalHMM, BernoulliHMM or PoissonHMM, "
+            f"or one of these; got {estimator!r}"
         )
-    if parameters.get("n_jobs") is None:
-        parameters = {name: value for name, value in parameters.items() if name != "n_jobs"}
-    template: HmmEstimator = clone(estimator)
-    known = template.get_params(deep=False)
-    for name in parameters:
-        if name not in known:
-            raise TypeError(f"{type(template).__name__} has no parameter {name!r}")
-    return template.set_params(**parameters)  # type: ignore[no-any-return]
+    template: HmmEstimator = template_of(estimator, parameters)
+    return template
 
 
 # ---- the data ------------------------------------------------------------------------------------
@@ -322,44 +318,19 @@ def _result(
     messages: dict[int, str],
     states: NDArray[np.uint32],
 ) -> SeriesFits:
-    B, n = len(states), len(numbers)
     kind = "posterior" if step.parameter_rule == "posterior" else "point"
-
-    def spread(values: NDArray[Any], fill: Any) -> NDArray[Any]:
-        """Return values of the data sets that were read as values of all."""
-        rows = values.reshape(n, -1)
-        out = np.full((B, rows.shape[1]), fill, dtype=values.dtype)
-        out[numbers] = rows
-        return out
-
-    params = spread(found["params"], np.nan)
-    origins = spread(found["origin"], np.nan)
-    chain, emissions = points.many(model, kind, params, origins, found_means(found, spread))
-    failed_code = STOP_REASONS.index("failed")
-    stop_reason = spread(found["stop_reason"], failed_code)[:, 0]
-    lengths = np.zeros(B, dtype=np.int64)
-    lengths[numbers] = np.diff(found["trace"])
+    params, origins, means = (
+        spread(found[name], numbers, len(states), np.nan)
+        for name in ("params", "origin", "chain_means")
+    )
+    chain, emissions = points.many(model, kind, params, origins, means if means.size else None)
     return SeriesFits(
         *chain,
         template._emission_attributes(emissions),
-        spread(found["lower_bound"], np.nan)[:, 0],
-        spread(found["n_iter"], 0)[:, 0],
-        stop_reason == STOP_REASONS.index("tolerance"),
-        stop_reason,
-        stop_reason == failed_code,
-        dict(sorted(messages.items())),
-        spread(found["degenerate"], 0)[:, 0].astype(bool),
-        states,
-        template,
-        columns,
-        model,
-        (kind, params),
-        origins,
-        (found["lower_bounds"], np.concatenate(([0], np.cumsum(lengths)))),
+        _template=template,
+        _columns=columns,
+        _model=model,
+        _params=(kind, params),
+        _origins=origins,
+        **common_fields(found, numbers, messages, states),
     )
-
-
-def found_means(found: dict[str, Any], spread: Any) -> Array | None:
-    """Return E[start] and E[transitions] of the posteriors, None of points."""
-    means = found["chain_means"]
-    return np.asarray(spread(means, np.nan)) if means.size else None
