@@ -32,6 +32,7 @@ class ScoredChain {
         chain_.start = plain_.data();
         chain_.transitions = plain_.data() + ld_;
         chain_.transposed = plain_.data() + ld_ + K * ld_;
+        chain_.pause = [] {};  // nobody asks to stop: the caller is native code
         chain_.log_start = logs_.data();
         chain_.log_transitions = logs_.data() + ld_;
         chain_.log_transposed = logs_.data() + ld_ + K * ld_;

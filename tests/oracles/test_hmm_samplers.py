@@ -14,7 +14,7 @@ from scipy.stats import dirichlet
 
 from vemfast import CategoricalHMM, SequenceBlock
 from vemfast.data import IndexedBlock
-from vemfast.estimators.hmm import _Steps
+from vemfast.estimators.hmm import Steps
 from vemfast.models.base import Step
 from vemfast.models.hmm import HiddenMarkov
 
@@ -44,7 +44,7 @@ def estimator(priors, **options):
 @lru_cache
 def sampler():
     X = np.arange(N_STEPS)[:, None] % V
-    return estimator(PRIORS)._model(_Steps(X, LENGTHS), None)[0]
+    return estimator(PRIORS)._model(Steps(X, LENGTHS), None)[0]
 
 
 def drawn_from_the_prior(rng, priors=PRIORS):
