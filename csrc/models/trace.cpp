@@ -36,7 +36,8 @@ bool Trace::add(double objective, double size_of_terms) {
     const double gain =
         values_.empty() ? std::numeric_limits<double>::infinity() : objective - values_.back();
     const double allowed =
-        (is_float_ ? 2e-6 : 1e-9) * std::max({std::abs(objective), total_weight_, size_of_terms});
+        std::max((is_float_ ? 2e-6 : 1e-9) * std::max(std::abs(objective), total_weight_),
+                 (is_float_ ? 2e-6 : 1e-15) * size_of_terms);
     if (-gain > allowed)
         break_down("the objective fell at iteration ", values_.size(), ", from ", values_.back(),
                    " to ", objective, " nats; rounding explains ", allowed,

@@ -7,7 +7,13 @@ from threading import Event
 import pytest
 
 from vemfast.errors import NumericalError
-from vemfast.inference.monitor import Monitor, NoisyMonitor, SamplingMonitor, rounding_of
+from vemfast.inference.monitor import (
+    Monitor,
+    NoisyMonitor,
+    SamplingMonitor,
+    rounding_of,
+    rounding_of_terms,
+)
 
 
 def feed(monitor, objectives):
@@ -70,7 +76,7 @@ def test_terms_that_cancel_round_as_they_do():
         asked.append((params, stats))
         return 1000.0
 
-    monitor = Monitor(1.0, rounding=2e-6, size_of_terms=size_of_terms)
+    monitor = Monitor(1.0, rounding=2e-6, size_of_terms=size_of_terms, rounding_of_terms=2e-6)
     assert not monitor.stop(-3.0, "first", "of first")
     assert monitor.stop(-3.0019, "second", "of second")
     assert asked == [("second", "of second")]
@@ -105,6 +111,8 @@ def test_rounding_of_a_dtype():
 
     assert rounding_of(np.dtype("f8")) == 1e-9
     assert rounding_of(np.dtype("f4")) == 2e-6
+    assert rounding_of_terms(np.dtype("f8")) == rounding_of_terms(None) == 1e-15
+    assert rounding_of_terms(np.dtype("f4")) == 2e-6
 
 
 def test_callbacks_see_every_iteration_and_can_stop():

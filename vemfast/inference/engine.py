@@ -29,6 +29,7 @@ from vemfast.inference.monitor import (
     NoisyMonitor,
     SamplingMonitor,
     rounding_of,
+    rounding_of_terms,
 )
 from vemfast.inference.restarts import seeds
 from vemfast.models.base import Model, Step
@@ -98,6 +99,7 @@ class Control:
     ) -> Monitor:
         """Return the judge of one run."""
         total_weight = sum(block.total_weight for block in blocks)
+        dtype = getattr(blocks[0], "dtype", None)
         watch: dict[str, Any] = {
             "callbacks": self.callbacks,
             "verbose": self.verbose,
@@ -113,8 +115,9 @@ class Control:
             total_weight,
             tol=self.tol,
             max_iter=self.max_iter,
-            rounding=rounding_of(getattr(blocks[0], "dtype", None)),
+            rounding=rounding_of(dtype),
             size_of_terms=model.size_of_terms,
+            rounding_of_terms=rounding_of_terms(dtype),
             **watch,
         )
 

@@ -16,7 +16,14 @@ from typing import Any
 
 from vemfast.errors import NumericalError
 
-__all__ = ["FitResult", "Monitor", "NoisyMonitor", "SamplingMonitor", "rounding_of"]
+__all__ = [
+    "FitResult",
+    "Monitor",
+    "NoisyMonitor",
+    "SamplingMonitor",
+    "rounding_of",
+    "rounding_of_terms",
+]
 
 Callback = Callable[..., Any]
 
@@ -24,6 +31,11 @@ Callback = Callable[..., Any]
 def rounding_of(dtype: Any) -> float:
     """Return the relative fall of the objective that rounding explains, for scores of a dtype."""
     return 2e-6 if getattr(dtype, "itemsize", 8) == 4 else 1e-9
+
+
+def rounding_of_terms(dtype: Any) -> float:
+    """Return the rounding of a sum, relative to its absolute terms, for scores of a dtype."""
+    return 2e-6 if getattr(dtype, "itemsize", 8) == 4 else 1e-15
 
 
 @dataclass(slots=True)
@@ -76,11 +88,13 @@ class Monitor:
         Converged when the gain of an iteration, divided by `total_weight`, is below this. 0: never.
     max_iter : int, default=100
     rounding : float, default=1e-9
-        A fall up to this, relative to the largest of the objective, the total weight and the size
-        of the terms, is rounding; a larger one is a NumericalError.
+        A fall up to this, relative to the larger of the objective and the total weight, is
+        rounding; a larger one is a NumericalError.
     size_of_terms : callable, default=None
         Returns the size of the terms, given the parameters and statistics of an iteration; see
         `Model.size_of_terms`. None: as if 0.
+    rounding_of_terms : float, default=1e-15
+        A fall up to this, relative to the size of the terms, is rounding, too.
     callbacks : sequence of callable, default=()
         Called after each iteration, the start being iteration 0, with the keywords `iteration`,
         `objective` and `elapsed` (seconds), and `params` where the callback has a true attribute
@@ -101,6 +115,7 @@ class Monitor:
         max_iter: int = 100,
         rounding: float = 1e-9,
         size_of_terms: Callable[[Any, Any], float] | None = None,
+        rounding_of_terms: float = 1e-15,
         callbacks: Sequence[Callback] = (),
         verbose: int = 0,
         cancelled: Event | None = None,
@@ -109,6 +124,7 @@ class Monitor:
         self.max_iter = max_iter
         self.rounding = rounding
         self.size_of_terms = size_of_terms
+        self.rounding_of_terms = rounding_of_terms
         self.callbacks = tuple(callbacks)
         self.cancelled = cancelled
         # A gain is never below -inf, so tol=0 never converges, even on a gain that rounds below 0.
@@ -207,7 +223,9 @@ class Monitor:
         if not isfinite(objective):
             raise NumericalError(f"the objective is {objective} at iteration {iteration}")
         size = 0.0 if self.size_of_terms is None else self.size_of_terms(params, stats)
-        allowed = self.rounding * max(abs(objective), self.total_weight, size)
+        allowed = max(
+            self.rounding * max(abs(objective), self.total_weight), self.rounding_of_terms * size
+        )
         if -gain > allowed:
             hint = "; float64 rows would round less" if self.rounding > 1e-8 else ""
             raise NumericalError(

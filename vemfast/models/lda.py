@@ -156,9 +156,10 @@ class LatentDirichletAllocation(Model):
         """Return what the prior of the proportions adds and the entropy takes out again, nats.
 
         A tiny alpha makes it vast: E[log theta] is about -1 / alpha. It is summed in double
-        precision, which rounds a millionth of what the monitor allows, whatever the `dtype`.
+        precision whatever the `dtype`, so of what single precision would round it is a millionth.
         """
-        return 1e-6 * float(np.abs((params["alpha"] - 1.0) * stats["log_theta"]).sum())
+        size = float(np.abs((params["alpha"] - 1.0) * stats["log_theta"]).sum())
+        return size if self.config.dtype == "float64" else 1e-6 * size
 
     def infer(
         self, params: Params, block: DocumentBlock, n_jobs: int = 1
