@@ -107,6 +107,8 @@ def others(results: dict[str, list[Record]]) -> str:
             found = _samples(r)
             there = [peer for peer in found if peer in peers or peer.startswith(peers[0] + ",")]
             said = ", ".join(f"{peer} {_against(found[name], found[peer])}" for peer in there)
+            if "measured" in r["facts"]:
+                said += f" ({r['facts']['measured']})"
             rows.append([NAMES[topic], r["case"], name, _short(found[name].median), said])
             break
     head = ["", "", "ours", "seconds", "others, times ours (bold: faster than ours)"]
@@ -139,12 +141,13 @@ def section(results: dict[str, list[Record]]) -> str:
     """Return the README's section, without its heading."""
     machine = results["mixtures"][0]
     parts = [
-        "Seconds, medians of interleaved rounds, all with the same start, data type and threads: "
-        f"{machine['processor']}, {machine['cores']} cores ({machine['vectors']}), "
+        f"Seconds on {machine['processor']}, {machine['cores']} cores ({machine['vectors']}), "
         f"{machine['threads']} threads. In brackets: how many times as long as vemfast. An EM "
-        "iteration of Gaussian mixtures (mean field on G6), float64:",
+        "iteration of Gaussian mixtures (mean field on G6), float64; medians of interleaved "
+        "rounds, all with the same start, data type and threads:",
         mixtures(results["mixtures"]),
-        "Other models; an EM iteration or a pass where nothing else is said:",
+        "Other models, each library as its users have it (gensim, hmmlearn and scikit-learn's "
+        "small fits: one thread); an EM iteration or a pass where nothing else is said:",
         others(results),
     ]
     if "baselines" in results:

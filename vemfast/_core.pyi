@@ -152,6 +152,7 @@ def discrete_start_table(
     roots: bool,
     seed: int,
     lloyd: int,
+    /,
 ) -> _Doubles: ...
 def fit_gaussian_series(
     model: HiddenMarkov,

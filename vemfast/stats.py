@@ -66,9 +66,9 @@ class Layout:
         return slots
 
     def view(self, array: NDArray[Any], name: str) -> NDArray[Any]:
-        """Return the field `name` of an array of shape (size,) and any dtype, as a view."""
+        """Return the field `name` of an array of shape (..., size): of one buffer, a view."""
         where, shape = self._params_slots[name]
-        return array[where].reshape(shape)
+        return array[..., where].reshape(array.shape[:-1] + shape)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Layout):

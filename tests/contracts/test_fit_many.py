@@ -7,7 +7,9 @@ import pytest
 
 from vemfast import GaussianMixture, fit_many
 from vemfast.errors import DegenerateWarning
+from vemfast.estimators import many
 from vemfast.estimators.many import STOP_REASONS
+from vemfast.execution.threads import effective_n_jobs
 from vemfast.models.gaussian_config import COVARIANCE_TYPES
 
 RUNGS = ("em", "variational-em", "hard-em", "mean-field")
@@ -130,6 +132,20 @@ def test_same_bits_for_any_number_of_threads(n_jobs):
     fits = fit_many(data, 3, random_state=0, n_jobs=n_jobs)
     for name in ("weights", "means", "covariances", "lower_bound", "n_iter"):
         assert getattr(fits, name).tobytes() == getattr(alone, name).tobytes()
+
+
+def test_threads_are_those_of_the_estimator_if_nothing_else_is_said(monkeypatch):
+    asked = []
+    native = many._core.fit_many
+
+    def seen(sets, states, n_threads, **options):
+        asked.append(n_threads)
+        return native(sets, states, n_threads, **options)
+
+    monkeypatch.setattr(many._core, "fit_many", seen)
+    fit_many(data_sets(3), 3, estimator=GaussianMixture(n_jobs=1), random_state=0)
+    fit_many(data_sets(3), 3, estimator=GaussianMixture(n_jobs=1), n_jobs=2, random_state=0)
+    assert asked == [1, effective_n_jobs(2)]
 
 
 def test_a_large_data_set_among_small_ones_takes_all_threads_to_the_same_bits():

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse
 from reliability.helpers import KINDS, quiet
 
 from vemfast import (
@@ -199,7 +200,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize(
-    "what", ["value", "NaN", "few rows", "features", "text", "weights", "no rows"]
+    "what", ["value", "NaN", "few rows", "features", "text", "sparse", "weights", "no rows"]
 )
 def test_a_bad_data_set_is_named_and_the_others_are_fitted(name, what):
     kind, place = KINDS[name], 2
@@ -215,6 +216,7 @@ def test_a_bad_data_set_is_named_and_the_others_are_fitted(name, what):
             "few rows": (bad[:2], "n_components=3 needs at least as many rows, but X has n_samp"),
             "features": (bad[:, :7], "X has 7 features, but 8 are expected"),
             "text": (np.full((60, 8), "a"), "X must be a 2-D array of numbers"),
+            "sparse": (scipy.sparse.csr_matrix(bad), "X is sparse; fit_many takes dense rows"),
             "no rows": (bad[:0], "at least one row"),
         }[what]
     options = {"estimator": kind.estimator, "random_state": 0, **options_of(name)}

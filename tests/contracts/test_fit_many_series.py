@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from vemfast import (
     GMMHMM,
@@ -193,12 +194,13 @@ def test_a_bad_series_is_named_and_the_others_are_fitted(kind, options, n_jobs):
         (np.full(good[0].shape, np.nan), "NaN"),
         (good[0][:0], "no steps"),
         (np.full((2, good[0].shape[1]), "a"), "number"),
+        (scipy.sparse.csr_matrix(good[0]), "X is sparse"),
     ]
     data = [good[0], *(X for X, _ in bad), *good[1:]]
-    with pytest.warns(UserWarning, match="4 of 7 data sets could not be fitted"):
+    with pytest.warns(UserWarning, match="5 of 8 data sets could not be fitted"):
         fits = fit_many(data, 2, estimator=kind, random_state=1, n_jobs=n_jobs, **options)
-    assert fits.failed.tolist() == [False, True, True, True, True, False, False]
-    assert list(fits.messages) == [1, 2, 3, 4]
+    assert fits.failed.tolist() == [False, True, True, True, True, True, False, False]
+    assert list(fits.messages) == [1, 2, 3, 4, 5]
     for i, (_, message) in enumerate(bad, 1):
         assert message in fits.messages[i]
         assert np.isnan(fits.lower_bound[i])
@@ -206,8 +208,8 @@ def test_a_bad_series_is_named_and_the_others_are_fitted(kind, options, n_jobs):
         assert fits.lower_bounds(i) == []
         with pytest.raises(ValueError, match=f"data set {i} could not be fitted"):
             fits[i]
-    alone = kind(2, random_state=int(fits.random_states[5]), **options).fit(good[1])
-    assert_same(fits[5], alone)
+    alone = kind(2, random_state=int(fits.random_states[6]), **options).fit(good[1])
+    assert_same(fits[6], alone)
 
 
 def test_an_impossible_series_fails_by_itself():

@@ -147,11 +147,20 @@ def test_documents_are_judged_chunk_by_chunk():
     np.testing.assert_array_equal(lda.transform(Source([40, 50])), lda.transform(COUNTS))
     chunks = [COUNTS[:40], COUNTS[40:]]
     np.testing.assert_array_equal(lda.transform(iter(chunks)), lda.transform(COUNTS))
+    np.testing.assert_array_equal(lda.transform(Source(SIZES["uneven"])), lda.transform(COUNTS))
     assert lda.score(chunks) == lda.score(COUNTS)
+    weighted = lda.score(COUNTS, sample_weight=WEIGHTS)
+    assert weighted != lda.score(COUNTS)
+    assert lda.score(Source([40, 50], WEIGHTS)) == weighted
+    with pytest.raises(ValueError, match="sample_weight is given, too"):
+        lda.score(Source([40, 50], WEIGHTS), sample_weight=WEIGHTS)
+    for use in (lda.held_out_score, lda.to_pyldavis):
+        with pytest.raises(ValueError, match="documents in memory"):
+            use(chunks)
     assert lda.perplexity(chunks) == pytest.approx(lda.perplexity(COUNTS), rel=1e-12)
     with pytest.raises(ValueError, match="chunk 1 of X"):
         lda.transform([COUNTS[:40], COUNTS[40:, :5]])
-    with pytest.raises(ValueError, match="no chunks"):
+    with pytest.raises(ValueError, match="chunks are empty, or there are none"):
         lda.transform(iter([]))
 
 

@@ -26,11 +26,56 @@ def test_a_changed_result_is_noticed():
 def test_every_result_is_shown_and_drawn(capsys, tmp_path):
     pytest.importorskip("matplotlib")
     results = show.load()
-    said = plots.draw(results, tmp_path)
-    assert len(said) == len(plots.PICTURES)
-    for line in said:
-        if line.startswith("drawn: "):
-            assert (tmp_path / line.removeprefix("drawn: ")).stat().st_size > 1000
+    drawn = {line.partition(": ")[2] for line in plots.draw(results, tmp_path)}
+    assert {f"{name}.png" for name in ("lda_curves", "threads")} <= drawn
+    assert all((tmp_path / name).stat().st_size > 1000 for name in drawn if name.endswith(".png"))
+
+
+def of(case, seconds, **facts):
+    return {"case": case, "seconds": seconds, "facts": facts}
+
+
+# A record a kind, as its topic writes it.
+GROWS = of(
+    "mixture, rows",
+    {"N = 1,000": [0.1], "N = 2,000": [0.2]},
+    axis="N",
+    theory=1.0,
+    exponent=1.03,
+    **{"last doubling": 1.01, "share of the product's rate": 0.4},
+)
+RUNGS = of(
+    "mixture: 100 x 2",
+    {"gibbs": [2.0], "em": [0.1]},
+    **{"gibbs: held-out": -1.0, "em: held-out": -1.1, "long gibbs: held-out": -0.9},
+    **{"out of order": "none"},
+)
+STEPS = of("mixture: 100 x 2", {"lists and loops": [2.0], "native": [0.001]})
+CURVE = of("L1: 60 s", {"one": [1.0]}, one="-7.5 (0.5 s, 3) -7.25 (1.0 s, 6)")
+
+
+def test_every_kind_of_result_has_its_place_in_the_section():
+    kinds = {"scaling": [{}, GROWS], "ladder": [{}, RUNGS], "baselines": [{}, STEPS]}
+    text = show.section(show.load() | kinds)
+    assert "| mixture, rows | 1.03 | 1.01 | 1 | 40% |" in text
+    assert "- mixture: none." in text
+    assert "| mixture (100 x 2) | 2 | 0.001 |" in text
+
+
+@pytest.mark.parametrize(
+    ("paint", "record", "lines"),
+    [
+        (plots.scaling, GROWS, [(1000.0, 2000.0), (1000.0, 2000.0)]),
+        (plots.ladder, RUNGS, [(2.0,), (0.1,), (0.0, 1.0)]),
+        (plots.curves, CURVE, [(0.5, 1.0)]),
+    ],
+    ids=["scaling", "ladder", "curves"],
+)
+def test_pictures_show_the_records(paint, record, lines):
+    figure = pytest.importorskip("matplotlib.figure")
+    ax = figure.Figure().subplots()
+    paint(ax, record)
+    assert [tuple(line.get_xdata()) for line in ax.lines] == lines
 
 
 def test_tables_are_of_the_records():

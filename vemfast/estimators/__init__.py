@@ -1,8 +1,8 @@
 """The scikit-learn face: one file a group of estimators, no mathematics.
 
 An estimator stores its parameters, validates them and the data, asks the engine for a fit, and
-names the fitted attributes. May import every other layer; nothing imports it but the package, the
-command line and `vemfast.ladder`.
+names the fitted attributes. May import every layer below; above it are the package, model files,
+the command line, metrics, plots, `vemfast.selection` and `vemfast.ladder`.
 """
 
 from vemfast.estimators.bernoulli_hmm import BernoulliHMM

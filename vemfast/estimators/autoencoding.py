@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from vemfast.data import IndexedBlock, RowBlock, SparseRows
 from vemfast.estimators.base import (
     Estimator,
     as_generator,
+    check_count,
     check_sample_weight,
     chunks_of,
     refuse_text,
@@ -163,7 +163,7 @@ class AutoencodingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, E
         model, state = self._fitted()
         seed, threads = seeds(random_state, 2)[0], self._threads()
         q = points.posterior(model, state, block, threads)
-        if _count("refine", refine, 0):
+        if check_count("refine", refine, 0):
             self._may_refine()
             own = seeds(random_state, 2)[1]  # draws of its own, so that scores are fair
             q = points.refined(model, state, block, q, int(refine), own, threads)
@@ -183,7 +183,7 @@ class AutoencodingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, E
 
     def _without_draws(self, n_draws: int, usual: int) -> None:
         """Raise a ValueError for draws that nothing would be drawn for."""
-        if _count("n_draws", n_draws, 1) != usual:
+        if check_count("n_draws", n_draws, 1) != usual:
             raise ValueError(
                 f"n_draws={n_draws!r} has no effect with inference={self.inference!r}, where "
                 "nothing is drawn; it is for inference='variational-em'"
@@ -245,11 +245,11 @@ class AutoencodingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, E
         random_state : int, RandomState, Generator or None, default=0
             Of the draws.
         """
-        draws = _count("n_draws", n_draws, 1)
+        draws = check_count("n_draws", n_draws, 1)
         if self.inference != "variational-em":
             self._without_draws(draws, 1)
         if self.inference == "em":
-            if _count("refine", refine, 0):
+            if check_count("refine", refine, 0):
                 self._may_refine()
             return self.score_samples(X)
         model, state, block, q, seed, threads = self._q(X, refine, random_state)
@@ -279,7 +279,7 @@ class AutoencodingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, E
             `log_marginal`, `elbo` and `gap`, each (n_samples,), nats.
         """
         self._needs_posterior("log_marginal")
-        draws = _count("n_draws", n_draws, 1)
+        draws = check_count("n_draws", n_draws, 1)
         model, state, block, q, seed, threads = self._q(X, refine, random_state)
         return points.importance_weighted(model, state, block, q, seed, draws, threads)
 
@@ -318,7 +318,7 @@ class AutoencodingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, E
         X : ndarray of shape (n_samples, n_features_in_)
         Z : ndarray of shape (n_samples, n_components)
         """
-        n = _count("n_samples", n_samples, 1)
+        n = check_count("n_samples", n_samples, 1)
         check_is_fitted(self)
         rng = as_generator(self.random_state)
         Z = rng.standard_normal((n, self._n_features_out))
@@ -394,9 +394,3 @@ def _limits(values: Array) -> tuple[Any, Any]:
     """Return the least and the largest number, NaN apart."""
     with np.errstate(invalid="ignore"):
         return np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
-
-
-def _count(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ValueError(f"{name} must be an integer >= {least}; got {value!r}")
-    return int(value)

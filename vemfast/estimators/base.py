@@ -217,7 +217,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
             return RowBlock(rows)
 
         stream = Stream(chunks, convert)
-        weights = weights_of_chunks(stream, sample_weight)
+        weights = weights_of_chunks(stream.weights, sample_weight)
         return stream.block(check_sample_weight(weights, stream.n, stream.dtype)), columns
 
     @staticmethod
@@ -371,11 +371,11 @@ def _reached(error: BaseException, monitors: Sequence[Monitor]) -> list[FitResul
     return [partial]
 
 
-def weights_of_chunks(stream: Stream, sample_weight: Any) -> Any:
-    """Return the weights that come with chunks, or those that are given instead."""
-    if stream.weights is not None and sample_weight is not None:
+def weights_of_chunks(own: Any, sample_weight: Any) -> Any:
+    """Return the weights that come with chunks (None: none do), or those given instead."""
+    if own is not None and sample_weight is not None:
         raise ValueError("the chunks of X come with weights, and sample_weight is given, too")
-    return stream.weights if sample_weight is None else sample_weight
+    return own if sample_weight is None else sample_weight
 
 
 def chunks_of(X: Any) -> Any | None:

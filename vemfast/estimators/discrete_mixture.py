@@ -14,7 +14,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from vemfast.data import IndexedBlock, SparseRows
-from vemfast.estimators.base import check_sample_weight, chunks_of, columns_of, refuse_text
+from vemfast.estimators.base import (
+    check_sample_weight,
+    chunks_of,
+    columns_of,
+    refuse_text,
+    weights_of_chunks,
+)
 from vemfast.estimators.discrete_conditioning import DiscreteConditioning
 from vemfast.estimators.missing import MissingValues
 from vemfast.estimators.mixture import WEIGHT_PRIORS, MixtureEstimator
@@ -168,9 +174,7 @@ class DiscreteMixtureEstimator(DiscreteConditioning, MissingValues):
             return block
 
         stream = Stream(chunks, convert)
-        if stream.weights is not None and sample_weight is not None:
-            raise ValueError("the chunks of X come with weights, and sample_weight is given, too")
-        weights = stream.weights if sample_weight is None else sample_weight
+        weights = weights_of_chunks(stream.weights, sample_weight)
         weights = check_sample_weight(weights, stream.n, stream.dtype)
         return self._without_unobserved(stream.block(weights)), columns
 

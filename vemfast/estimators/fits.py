@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
@@ -19,6 +19,7 @@ __all__ = [
     "Fits",
     "check_parameters",
     "common_fields",
+    "flat",
     "random_states_of",
     "report",
     "spread",
@@ -204,3 +205,8 @@ def report(fits: Fits[Any], n_iter: str, most: int, stacklevel: int) -> None:
         "held at the edge of its support",
         DegenerateWarning,
     )
+
+
+def flat(value: ArrayLike | None) -> Array | None:
+    """Return an array as one contiguous row of float64, as the native calls take it."""
+    return None if value is None else np.ascontiguousarray(value, dtype=np.float64).ravel()

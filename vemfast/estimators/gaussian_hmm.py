@@ -51,7 +51,8 @@ class GaussianHMM(HmmEstimator):
         which parameters ("s" `startprob_`, "t" `transmat_`, "m" `means_`, "c" `covars_`) a start is
         to be found; the attributes of the others are kept.
     params : str, default=None
-        Letters of the parameters that a fit changes. None: all.
+        Letters of the parameters that a fit changes. None: all. Of the emissions, what is left out
+        must be given: by its `..._init`, or as an attribute that `init_params` leaves out.
     startprob_init : array-like of shape (n_components,), default=None
         None: equal.
     transmat_init : array-like of shape (n_components, n_components), default=None

@@ -57,6 +57,7 @@ class FittedChain:
     # ---- use -----------------------------------------------------------------------------------
 
     def _at_point(self) -> tuple[Model, Params]:
+        """Return a model and parameters made from the point attributes."""
         return self._fitted()
 
     def _fitted(self) -> tuple[Model, Params]:

@@ -297,7 +297,8 @@ default=None
             minibatch schedule also chunks of counts that are read for every pass, such as
             `vemfast.io.stream_corpus` gives of a file that is larger than memory: a list of
             matrices, an object that yields them again and again, or a callable that returns an
-            iterator. The fit is that of all documents in memory, bit for bit.
+            iterator. The fit is that of all documents in memory, bit for bit where counts are
+            whole numbers.
         y : None
             Ignored; for scikit-learn's interface.
         sample_weight : array-like of shape (n_documents,), default=None
@@ -329,7 +330,6 @@ default=None
         control = self._control_of(schedule, **options)
         model, block, columns, step = self._model(X, sample_weight, schedule)
         warm = self._warm(model)
-        watching = self._watch(model, columns)
         blocks: list[Any]
         if schedule == "batch":
             blocks = [block]
@@ -351,6 +351,7 @@ default=None
             self._keep_fit(result, {**columns, **attributes})
 
         work = int(block.total_weight) * model.config.n_components * model.config.work_per_row
+        watching = self._watch(model, columns)
         try:
             self._run(model, blocks, step, control, work, start, keep)
         finally:
@@ -413,7 +414,7 @@ default=None
                     "X is read chunk by chunk, and what is kept for a document between passes is "
                     "not: use learning_method='online' (schedule='minibatch')"
                 )
-            sample_weight = weights_of_chunks(block.stream, sample_weight)
+            sample_weight = weights_of_chunks(block.stream.weights, sample_weight)
         block = self._weighted(block, sample_weight)
         config = points.configure(
             int(self.n_components),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from sklearn.base import clone
 
 from vemfast import _core
@@ -18,6 +18,7 @@ from vemfast.estimators.fits import (
     STOP_REASONS,
     Fits,
     check_parameters,
+    flat,
     random_states_of,
     report,
     template_of,
@@ -192,8 +193,8 @@ def fit_many(
     ----------
     data : sequence of array-like of shape (n_i, n_features), or ndarray of shape (B, n, n_features)
         float32 stays float32; other types become float64. Of a hidden Markov model each is one
-        sequence, or what else its `fit` takes; they are float32 if all are, and their codes have
-        as many symbols as those of all together.
+        sequence, or what else its `fit` takes. Hidden Markov and discrete models are float32 if
+        all data sets are, and codes have as many categories as those of all together.
     n_components : int, default=None
         None: 1, or the estimator's own.
     estimator : mixture or hidden Markov estimator (not GMMHMM), or its class, default=None
@@ -203,9 +204,10 @@ def fit_many(
     sample_weight : sequence of (array-like of shape (n_i,) or None), default=None
         Of the rows, or of the sequences, of each data set.
     random_state : int, RandomState, Generator or None, default=None
-        Of all: each data set gets its own from it.
+        Of all: each data set gets its own from it. None: the estimator's own.
     n_jobs : int, default=None
-        Threads. None: what OpenMP may use and the machine has. The result does not depend on it.
+        Threads. None: the estimator's own; if that is None, what OpenMP may use and the machine
+        has. The result does not depend on it.
     **parameters
         Of the estimator. Of GaussianMixture: `covariance_type`, `inference` ("em",
         "variational-em", "hard-em" or "mean-field"), `tol`, `reg_covar`, `max_iter`, `n_init`,
@@ -268,7 +270,7 @@ def fit_many(
     config, options = _options(template, sets.n_features)
     random_states = random_states_of(random_state, len(sets))
     found = _core.fit_many(
-        sets, random_states.astype(np.uint64), effective_n_jobs(n_jobs), **options
+        sets, random_states.astype(np.uint64), effective_n_jobs(template.n_jobs), **options
     )
     fits = _result(found, config, random_states, template)
     report(fits, "max_iter", template.max_iter, stacklevel=4)
@@ -321,14 +323,10 @@ def _options(template: GaussianMixture, n_features: int) -> tuple[GaussianConfig
         "dirichlet_process": sticks,
         "weight_concentration_prior": prior.weight_concentration_prior,
         "mean_precision_prior": prior.mean_precision_prior,
-        "mean_prior": _flat(prior.mean_prior),
+        "mean_prior": flat(prior.mean_prior),
         "degrees_of_freedom_prior": prior.degrees_of_freedom_prior,
-        "covariance_prior": _flat(prior.covariance_prior),
+        "covariance_prior": flat(prior.covariance_prior),
     }
-
-
-def _flat(value: ArrayLike | None) -> Array | None:
-    return None if value is None else np.ascontiguousarray(value, dtype=np.float64).ravel()
 
 
 def _result(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from numpy.typing import NDArray
 from sklearn.base import clone
 
@@ -23,7 +24,6 @@ from vemfast.estimators.fits import (
     spread,
     template_of,
 )
-from vemfast.execution.threads import effective_n_jobs
 from vemfast.models import discrete_points as points
 from vemfast.models.base import Step
 from vemfast.models.discrete_mixture import DiscreteMixture, log_base_measure
@@ -154,6 +154,10 @@ def _parts(data: Any, weights: Any, messages: dict[int, str]) -> tuple[list[_Par
     parts: list[_Part] = []
     for i, X in enumerate(data):
         try:
+            if scipy.sparse.issparse(X):
+                raise ValueError(
+                    "X is sparse; fit_many takes dense rows: convert them with toarray()"
+                )
             rows = X if type(X) is np.ndarray else np.asarray(X)
             if rows.ndim != 2 or rows.dtype.kind not in "biuf" or not rows.size:
                 raise ValueError(
@@ -226,7 +230,7 @@ def _fit(
         sets,
         weights,
         states.astype(np.uint64),
-        effective_n_jobs(step.n_jobs),
+        step.n_jobs,
         family=config.family,
         local_rule=step.local_rule,
         parameter_rule=step.parameter_rule,
@@ -254,9 +258,7 @@ def _result(
     kind = "posterior" if step.parameter_rule == "posterior" else "point"
     params = spread(found["params"], numbers, B, np.nan)
     layout = config.params_layout(kind)
-    ends = np.cumsum([int(np.prod(shape)) for shape in layout.shapes])[:-1]
-    parts = zip(layout.names, np.split(params, ends, axis=1), layout.shapes, strict=True)
-    of = {name: part.reshape(B, *shape) for name, part, shape in parts}
+    of = {name: layout.view(params, name) for name in layout.names}
     means = spread(found["mean_weights"], numbers, B, np.nan)
     return DiscreteMixtureFits(
         of["weights"] if kind == "point" else means,

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+import scipy.sparse
+from numpy.typing import NDArray
 from sklearn.base import clone
 
 from vemfast import _core
@@ -17,6 +18,7 @@ from vemfast.estimators.fits import (
     Fits,
     check_parameters,
     common_fields,
+    flat,
     random_states_of,
     report,
     spread,
@@ -24,12 +26,11 @@ from vemfast.estimators.fits import (
 )
 from vemfast.estimators.gmm_hmm import GMMHMM
 from vemfast.estimators.hmm import HmmEstimator, Steps
-from vemfast.execution.threads import effective_n_jobs
 from vemfast.models import hmm_points as points
 from vemfast.models.base import Step
 from vemfast.models.discrete_mixture import log_base_measure
 from vemfast.models.hmm import HiddenMarkov
-from vemfast.sequences import SequenceBlock, joined
+from vemfast.sequences import SequenceBlock, joined, naming_steps
 from vemfast.stats import Params
 
 __all__ = ["SeriesFits", "fit_series"]
@@ -187,6 +188,10 @@ def _parts(data: Any, lengths: Any, weights: Any) -> tuple[list[_Part], dict[int
     for i, X in enumerate(data):
         try:
             steps, sizes = joined(X, None if lengths is None else lengths[i])
+            if scipy.sparse.issparse(steps):
+                raise ValueError(
+                    "X is sparse; fit_many takes dense series: convert them with toarray()"
+                )
             own = None if weights is None else check_sample_weight(weights[i], sizes.size)
             parts.append((i, steps if hasattr(steps, "dtype") else np.asarray(steps), sizes, own))
         except (TypeError, ValueError) as error:
@@ -235,8 +240,6 @@ def _readable(template: HmmEstimator, parts: list[_Part], messages: dict[int, st
 
 def _naming(message: str, all_of: _Joined, i: int) -> str:
     """Return a message of the core on a data set, with the number of its own sequence and step."""
-    from vemfast.sequences import naming_steps
-
     own = all_of.lengths[all_of.sets[i] : all_of.sets[i + 1]]
     try:
         with naming_steps(own):
@@ -267,7 +270,7 @@ def _fit(
         "transitions": np.ascontiguousarray(transmat),
         "by_kmeans": template.init_params == "kmeans",
     }
-    fields = (all_of.sets, all_of.weights, states.astype(np.uint64), effective_n_jobs(step.n_jobs))
+    fields = (all_of.sets, all_of.weights, states.astype(np.uint64), step.n_jobs)
     rows, start = block.rows, model.start.emission
     config: Any = model.config.emission
     if not isinstance(rows, IndexedBlock):
@@ -279,15 +282,14 @@ def _fit(
             **common,
             covariance_type=template.covariance_type,
             reg_covar=float(template.reg_covar),
-            means_init=_flat(getattr(start, "means", None)),
-            covariances_init=_flat(getattr(start, "covariances", None)),
+            means_init=flat(getattr(start, "means", None)),
+            covariances_init=flat(getattr(start, "covariances", None)),
             mean_precision_prior=template.means_weight,
-            mean_prior=_flat(template.means_prior),
+            mean_prior=flat(template.means_prior),
             degrees_of_freedom_prior=template.covars_weight,
-            covariance_prior=_flat(template.covars_prior),
+            covariance_prior=flat(template.covars_prior),
         )
-    if isinstance(rows.rows, SparseRows):
-        raise ValueError("fit_many takes dense series; convert them with toarray()")
+    assert not isinstance(rows.rows, SparseRows)
     by_data = config.family == "poisson" and config.prior.is_proper
     by_data = by_data and template.lambdas_weight is None
     return _core.fit_discrete_series(
@@ -299,13 +301,9 @@ def _fit(
         *fields,
         **common,
         family=config.family,
-        table=_flat(getattr(start, "table", None)),
+        table=flat(getattr(start, "table", None)),
         shapes=config.prior.a if by_data else None,
     )
-
-
-def _flat(value: ArrayLike | None) -> Array | None:
-    return None if value is None else np.ascontiguousarray(value, dtype=np.float64).ravel()
 
 
 def _result(

@@ -17,7 +17,13 @@ from sklearn.base import DensityMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from vemfast.estimators.base import Task, as_generator, check_count, check_sample_weight
+from vemfast.estimators.base import (
+    Task,
+    as_generator,
+    check_count,
+    check_sample_weight,
+    weights_of_chunks,
+)
 from vemfast.estimators.online import OnlineEstimator
 from vemfast.inference.methods import METHODS, SCHEDULES
 from vemfast.inference.monitor import FitResult
@@ -353,9 +359,7 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
         """Return the (weighted) mean of `score_samples(X)`, nats a row."""
         own: list[Any] = []
         density = self._by_chunk(X, self._log_density, own)
-        if own and sample_weight is not None:
-            raise ValueError("the chunks of X come with weights, and sample_weight is given, too")
-        given = np.concatenate(own) if own else sample_weight
+        given = weights_of_chunks(np.concatenate(own) if own else None, sample_weight)
         weights = check_sample_weight(given, density.size)
         if weights is None:
             return float(density.mean())

@@ -20,9 +20,10 @@ from vemfast.estimators.base import (
     check_sample_weight,
     columns_of,
     refuse_text,
+    weights_of_chunks,
 )
+from vemfast.estimators.held_out_score import HeldOutScore
 from vemfast.estimators.online import OfEstimates, OnlineEstimator
-from vemfast.inference.held_out_score import HeldOutScore
 from vemfast.models import lda_points as points
 from vemfast.models.lda import LatentDirichletAllocation as Model
 from vemfast.models.lda import log_predictive
@@ -185,20 +186,29 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
 
     # ---- use ---------------------------------------------------------------------------------
 
-    def _in_turn(self, X: Any) -> Iterator[DocumentBlock]:
-        """Yield documents as a block, or those of one chunk of a stream after another."""
+    def _in_turn(self, X: Any, weights: list[Array] | None = None) -> Iterator[DocumentBlock]:
+        """Yield documents as a block, or those of one chunk of a stream after another.
+
+        Weights that come with chunks are added to `weights`.
+        """
         if not is_document_stream(X):
             yield self._documents(X)
             return
-        number = -1
+        is_empty = True
         for number, chunk in enumerate(X() if callable(X) else X):
+            rows, own = split_pair(chunk)
+            if getattr(rows, "shape", (1,))[0] == 0:
+                continue
+            if weights is not None and own is not None:
+                weights.append(np.asarray(own))
             try:
-                block = self._documents(split_pair(chunk)[0])
+                block = self._documents(rows)
             except (TypeError, ValueError) as error:
                 raise type(error)(f"chunk {number} of X: {error}") from error
+            is_empty = False
             yield block
-        if number < 0:
-            raise ValueError("X has no documents: there are no chunks")
+        if is_empty:
+            raise ValueError("X has no documents: all its chunks are empty, or there are none")
 
     def _inferred(self, block: DocumentBlock) -> tuple[Array, Array]:
         """Return γ and bounds of documents."""
@@ -258,8 +268,10 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
         The bound given the topics: unlike scikit-learn's it leaves the topics' own share out, so
         that parts of a test set add up.
         """
-        bounds = self.score_samples(X)
-        weights = check_sample_weight(sample_weight, bounds.size)
+        own: list[Array] = []
+        bounds = np.concatenate([self._inferred(block)[1] for block in self._in_turn(X, own)])
+        given = weights_of_chunks(np.concatenate(own) if own else None, sample_weight)
+        weights = check_sample_weight(given, bounds.size)
         if weights is None:
             return float(bounds.sum())
         return float(bounds[weights > 0] @ weights[weights > 0])
@@ -284,7 +296,7 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
 
         Parameters
         ----------
-        X : as in `fit`
+        X : as in `fit`, but no chunks
             Of whole counts.
         random_state : int, RandomState, Generator or None, default=0
             Of the halves.
@@ -292,7 +304,8 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
         return self._completion(*self._halves(X, random_state))
 
     def _halves(self, X: Any, random_state: Any) -> tuple[DocumentBlock, DocumentBlock]:
-        seen, held = points.split_tokens(self._documents(X), as_generator(random_state))
+        block = self._documents(_in_memory(X))
+        seen, held = points.split_tokens(block, as_generator(random_state))
         if not held.total_weight > 0:
             raise ValueError("X has no tokens to hold out")
         return seen, held
@@ -333,7 +346,7 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
 
         Parameters
         ----------
-        X : as in `fit`
+        X : as in `fit`, but no chunks
         vocabulary : sequence or mapping, default=None
             As in `top_words`.
 
@@ -343,7 +356,7 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
             `topic_term_dists` (n_components, n_used), `doc_topic_dists` (n_used_documents,
             n_components), `doc_lengths`, `vocab`, `term_frequency`.
         """
-        block = self._documents(X)
+        block = self._documents(_in_memory(X))
         if not block.total_weight > 0:
             raise ValueError("X has no tokens to show")
         theta = self._proportions(block)
@@ -385,7 +398,7 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
             raise ValueError(f"length must be whole numbers >= 0; got {length!r}")
         if lengths.shape not in ((), (n_samples,)):
             raise ValueError(f"length has shape {lengths.shape}, expected () or ({n_samples},)")
-        lengths = np.broadcast_to(lengths, (int(n_samples),)).astype(np.int64)
+        lengths = np.broadcast_to(lengths, (n_samples,)).astype(np.int64)
         rng = as_generator(self.random_state)
         return points.sample(self.topic_word_, self.doc_topic_prior_, lengths, rng)
 
@@ -399,6 +412,12 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
         from vemfast.io import save
 
         save(self, path)
+
+
+def _in_memory(X: Any) -> Any:
+    if is_document_stream(X):
+        raise ValueError("X comes in chunks, but this takes documents in memory: one matrix")
+    return X
 
 
 def _words(vocabulary: Any, n_words: int) -> list[Any]:

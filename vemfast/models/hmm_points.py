@@ -56,20 +56,21 @@ def _emissions(model: HiddenMarkov, params: Params) -> dict[str, Any]:
         mixture: Any = config.mixture
         shown = discrete_points.attributes(DiscreteMixture(mixture), same)
         return {name: shown[name] for name in shown if not name.startswith("weight")}
-    if params.kind == "point":
-        means, covariances = params["means"], params["covariances"]
-        return {
-            "origin_": config.emission.origin,
-            "means_": means + config.emission.origin,
-            "covars_": covariances,
-        }
-    freedom, scale = params["degrees_of_freedom"], params["scale"]
+    origin = config.emission.origin
+    return {"origin_": origin, **_gaussians(params.kind, params, origin)}
+
+
+def _gaussians(kind: str, of: Any, origin: Array) -> dict[str, Any]:
+    """Return the attributes of Gaussians, of one fit or of many: `of` has fields by name."""
+    means = of["means"] + origin
+    if kind == "point":
+        return {"means_": means, "covars_": of["covariances"]}
+    freedom, scale = of["degrees_of_freedom"], of["scale"]
     extra = scale.ndim - freedom.ndim
     return {
-        "origin_": config.emission.origin,
-        "means_": params["means"] + config.emission.origin,
+        "means_": means,
         "covars_": np.asarray(scale / freedom.reshape(freedom.shape + (1,) * extra)),
-        "mean_precision_": params["mean_precision"],
+        "mean_precision_": of["mean_precision"],
         "degrees_of_freedom_": freedom,
     }
 
@@ -92,27 +93,12 @@ def many(
     """
     K, emission = model.config.n_components, model.config.emission
     layout = model.config.params_layout(kind)
-    ends = np.cumsum([int(np.prod(shape)) for shape in layout.shapes])[:-1]
-    parts = np.split(params, ends, axis=1)
-    of: dict[str, Array] = {
-        name: part.reshape(len(params), *shape)
-        for name, part, shape in zip(layout.names, parts, layout.shapes, strict=True)
-    }
+    of: dict[str, Array] = {name: layout.view(params, name) for name in layout.names}
     chain = params[:, : K * (K + 1)] if chain_means is None else chain_means
     out = (chain[:, :K], chain[:, K:].reshape(-1, K, K))
     if isinstance(emission, DiscreteConfig):
         return out, discrete_points.many(emission, kind, of)
-    means = of["means"] + origins[:, None]
-    if kind == "point":
-        return out, {"means_": means, "covars_": of["covariances"]}
-    freedom, scale = of["degrees_of_freedom"], of["scale"]
-    extra = scale.ndim - freedom.ndim
-    return out, {
-        "means_": means,
-        "covars_": np.asarray(scale / freedom.reshape(freedom.shape + (1,) * extra)),
-        "mean_precision_": of["mean_precision"],
-        "degrees_of_freedom_": freedom,
-    }
+    return out, _gaussians(kind, of, origins[:, None])
 
 
 def fitted(

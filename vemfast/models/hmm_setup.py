@@ -67,7 +67,7 @@ def configure(
         transitions = transitions + given.sticky * np.eye(K)
     mix = _concentrations("weights_prior", given.weights_prior, (K, n_mix), is_point)
     if mix is not None and not (np.isfinite(mix) & (mix > 0)).all():
-        raise ValueError("weights_prior must be finite and > 0")
+        raise ValueError(f"weights_prior must be finite and > 0; got {given.weights_prior!r}")
     with users_words():
         return HmmConfig(
             K,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from numbers import Integral
 from time import perf_counter
 from typing import Any
+
+from vemfast.estimators.base import check_count
 
 __all__ = ["HeldOutScore"]
 
@@ -20,7 +21,7 @@ class HeldOutScore:
 
     Parameters
     ----------
-    X : as in `LatentDirichletAllocation.fit`
+    X : as in `LatentDirichletAllocation.fit`, but no chunks
         Documents that the fit does not see, of whole counts.
     every : int, default=5
         Passes from one score to the next; the start is scored, too.
@@ -58,12 +59,9 @@ class HeldOutScore:
     def __init__(
         self, X: Any, every: int = 5, patience: int | None = None, random_state: Any = 0
     ) -> None:
-        for name, value in (("every", every), ("patience", 1 if patience is None else patience)):
-            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-                raise ValueError(f"{name} must be an integer >= 1; got {value!r}")
         self.X = X
-        self.every = int(every)
-        self.patience = patience
+        self.every = check_count("every", every)
+        self.patience = None if patience is None else check_count("patience", patience)
         self.random_state = random_state
         self._score: Callable[[Any], float] | None = None
         self._begin()
