@@ -26,6 +26,18 @@ struct ChainEntry {
     // Backward vectors there, of one sequence.
     void (*smooth)(const Tables& chain, const Steps& steps, const Sizes& sizes, const Part& part,
                    const Outcome& outcome, std::size_t every, void* memory, double* checkpoints);
+    // The forward and (unless null) the backward vector of step `at` - 1 of one sequence, from the
+    // steps near it; false: they do not tell. See chain_join.hpp.
+    bool (*join)(const Tables& chain, const Steps& steps, const Sizes& sizes, const Part& part,
+                 std::size_t at, void* memory, double* forward, double* backward);
+    // The same of best paths: the row of that step, up to a constant.
+    bool (*join_best)(const Tables& chain, const Steps& steps, const Sizes& sizes, const Part& part,
+                      std::size_t at, void* memory, double* row);
+    // Best path through a chunk that has `left` steps of its sequence behind it, and its last entry
+    // in the chunk's rows; false: the steps behind the chunk do not tell.
+    bool (*decode_chunk)(const Tables& chain, const Steps& steps, const Sizes& sizes,
+                         const Part& part, std::size_t left, void* memory, double* log_joint,
+                         std::int32_t* labels);
     // Likelihoods (n_steps x ld) and shifts.
     void (*keep)(const Tables& chain, const Steps& steps, const Sizes& sizes, const Part& part,
                  void* memory, double* likelihoods, double* shift);

@@ -3,6 +3,7 @@
 
 #include "../isa/hmm_kernels.hpp"
 #include "chain_estep.hpp"
+#include "chain_join.hpp"
 
 namespace vemfast::VEMFAST_LEVEL {
 namespace {
@@ -11,7 +12,14 @@ template <class Emission>
 struct ChainCalls {
     using Steps = typename Emission::Steps;
     using Pass = ChainPass<Emission>;
+    using Join = ChainJoin<Emission>;
 
+    static std::size_t bytes(const ChainTables& chain, const Steps& steps,
+                             const ChainSizes& sizes) {
+        const std::size_t pass = Pass::bytes(chain, steps, sizes);
+        const std::size_t join = Join::bytes(chain, steps, sizes);
+        return pass > join ? pass : join;
+    }
     static bool leaf(const ChainTables& chain, const Steps& steps, const ChainSizes& sizes,
                      const ChainPart& part, const double* weights, const ChainOutcome& outcome,
                      void* memory, double* stats) {
@@ -26,6 +34,20 @@ struct ChainCalls {
                        const ChainPart& part, const ChainOutcome& outcome, std::size_t every,
                        void* memory, double* checkpoints) {
         Pass(chain, steps, sizes, memory).smooth(part, outcome, every, checkpoints);
+    }
+    static bool join(const ChainTables& chain, const Steps& steps, const ChainSizes& sizes,
+                     const ChainPart& part, std::size_t at, void* memory, double* forward,
+                     double* backward) {
+        return Join(chain, steps, sizes, memory).vectors(part, at, forward, backward);
+    }
+    static bool join_best(const ChainTables& chain, const Steps& steps, const ChainSizes& sizes,
+                          const ChainPart& part, std::size_t at, void* memory, double* row) {
+        return Join(chain, steps, sizes, memory).best_row(part, at, row);
+    }
+    static bool decode_chunk(const ChainTables& chain, const Steps& steps, const ChainSizes& sizes,
+                             const ChainPart& part, std::size_t left, void* memory,
+                             double* log_joint, std::int32_t* labels) {
+        return Join(chain, steps, sizes, memory).decode(part, left, log_joint, labels);
     }
     static void keep(const ChainTables& chain, const Steps& steps, const ChainSizes& sizes,
                      const ChainPart& part, void* memory, double* likelihoods, double* shift) {
@@ -67,17 +89,10 @@ struct ChainCalls {
 template <class Emission>
 constexpr ChainEntry<typename Emission::Steps> chain_entry() {
     using Calls = ChainCalls<Emission>;
-    return {&ChainPass<Emission>::bytes,
-            &Calls::leaf,
-            &Calls::filter,
-            &Calls::smooth,
-            &Calls::keep,
-            &Calls::scores,
-            &Calls::decode,
-            &Calls::draw,
-            &Calls::count,
-            &Calls::sweep,
-            &Calls::add_shares};
+    return {&Calls::bytes,  &Calls::leaf,      &Calls::filter,       &Calls::smooth,
+            &Calls::join,   &Calls::join_best, &Calls::decode_chunk, &Calls::keep,
+            &Calls::scores, &Calls::decode,    &Calls::draw,         &Calls::count,
+            &Calls::sweep,  &Calls::add_shares};
 }
 
 }  // namespace

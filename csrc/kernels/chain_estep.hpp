@@ -45,8 +45,9 @@ class ChainPass {
         return backward(emission, weights, outcome, stats);
     }
 
-    // Log normalisers alone. With `every` > 0 the part is one sequence, and the vectors of the last
-    // step of each run of so many steps go to `checkpoints`, ld each.
+    // Log normalisers alone; of a chunk what it adds to that of its sequence. With `every` > 0 the
+    // part is one sequence, and the vectors of the last step of each run of so many steps go to
+    // `checkpoints`, ld each.
     void filter(const ChainPart& part, const ChainOutcome& outcome, std::size_t every,
                 double* checkpoints) {
         Emission emission(*steps_, behind_);
@@ -407,6 +408,7 @@ class ChainPass {
         ForwardState state;
         if (part_.forward != nullptr)
             state.sum = state.sum_before = sum_states(part_.forward, ld_);
+        const double before = state.sum;
         double shift = 0;
         for (std::size_t lo = 0; lo < part_.n_steps; lo += tile_) {
             const std::size_t n = at_most(part_.n_steps - lo, tile_);
@@ -434,11 +436,11 @@ class ChainPass {
                     const std::size_t from = run_of(run.sequence, 0, run.hi).lo;
                     if (whole)
                         clear(a_ + from * ld_, (run.hi - from) * ld_);
-                } else if (run.ends && part_.forward == nullptr) {
+                } else {
                     constexpr double kLog2 = 0.693147180559945309417;
                     outcome.log_normaliser[run.sequence - part_.first_sequence] =
-                        __builtin_log(state.sum) - kLog2 * static_cast<double>(state.exponent) +
-                        shift;
+                        __builtin_log(state.sum / before) -
+                        kLog2 * static_cast<double>(state.exponent) + shift;
                 }
             });
             if (checkpoints != nullptr && (lo + n) % every == 0)

@@ -44,7 +44,6 @@ template <class T>
 struct IndexedSteps {
     IndexedTask<T> task;
     IndexedSizes sizes;
-    std::size_t tile_steps = 0;
     const std::int32_t* labels = nullptr;
 };
 
@@ -95,6 +94,11 @@ struct ChainSweeps {
     int n_sweeps = 0;
     double tolerance = 0;
 };
+
+// Most states for which chunks of a long sequence are joined at their ends (chain_join.hpp), and
+// most steps that are looked at on either side of an end.
+constexpr std::size_t kJoinedStates = 8;
+constexpr std::size_t kLongestWindow = 2048;
 
 // Sizes of the workspace of one thread.
 struct ChainSizes {

@@ -102,13 +102,11 @@ struct IndexedStepsOf {
     Steps steps;
 
     IndexedStepsOf(const HmmTable& table, const HmmRows& rows, const Sequences& sequences,
-                   const HmmPass& pass, std::size_t tile)
+                   const HmmPass& /*pass*/, std::size_t tile)
         : packed(*table.indexed(), 0) {
         const auto& view = std::get<detail::IndexedRows>(rows.rows);
         steps.task = task_for<T>(*table.indexed(), packed, view, 0);
-        steps.task.rule = pass.rule;
         steps.sizes = indexed_sizes(*table.indexed(), view, tile, 0);
-        steps.tile_steps = tile;
         steps.labels = sequences.labels;
         if (detail::is_csr(view.storage)) {
             // Tiles may begin anywhere.

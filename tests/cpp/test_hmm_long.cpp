@@ -127,8 +127,7 @@ bool near(double a, double b, double tolerance) {
     return std::abs(a - b) <= tolerance * (1.0 + std::abs(b));
 }
 
-TEST_CASE(chunks_of_long_sequences_equal_plain_recursions) {
-    const Problem of({5, 70001, 20, 66000}, kChain);
+void compare_with_plain(const Problem& of, double tolerance) {
     const HmmTable table = of.table();
     std::vector<double> score(of.lengths.size());
     std::vector<double> joint(of.lengths.size());
@@ -145,8 +144,8 @@ TEST_CASE(chunks_of_long_sequences_equal_plain_recursions) {
     for (std::size_t s = 0; s < of.lengths.size(); ++s) {
         const auto T = static_cast<std::size_t>(of.lengths[s]);
         const Plain expected = plain(of, first, T);
-        CHECK(near(score[s], expected.log_normaliser, 1e-12));
-        CHECK(near(joint[s], expected.best, 1e-11));
+        CHECK(near(score[s], expected.log_normaliser, 0.1 * tolerance));
+        CHECK(near(joint[s], expected.best, tolerance));
         bound += expected.log_normaliser;
         bool same = true;
         double worst = 0;
@@ -155,14 +154,29 @@ TEST_CASE(chunks_of_long_sequences_equal_plain_recursions) {
         for (std::size_t i = 0; i < T * K; ++i)
             worst = std::max(worst, std::abs(posteriors[first * K + i] - expected.posterior[i]));
         CHECK(same);
-        CHECK(worst < 1e-11);
+        CHECK(worst < tolerance);
         for (std::size_t i = 0; i < K * K; ++i)
             pairs[i] += expected.pairs[i];
         first += T;
     }
-    CHECK(near(stats[0], bound, 1e-12));
+    CHECK(near(stats[0], bound, 0.1 * tolerance));
     for (std::size_t i = 0; i < K * K; ++i)
-        CHECK(near(stats[2 + K + i], pairs[i], 1e-11));
+        CHECK(near(stats[2 + K + i], pairs[i], tolerance));
+}
+
+TEST_CASE(chunks_of_long_sequences_equal_plain_recursions) {
+    compare_with_plain(Problem({5, 70001, 20, 66000}, kChain), 1e-11);
+}
+
+// What is at the ends of the chunks cannot be found from the steps near them: the observations say
+// nothing (nearly: no ties) of the state, which is left once in a million steps.
+TEST_CASE(long_sequences_of_a_chain_that_hardly_mixes) {
+    constexpr double rare = 1e-6;
+    Problem of({70001}, {0.5, 0.3, 0.2, 1 - 2 * rare, rare, rare, rare, 1 - 2 * rare, rare, rare,
+                         rare, 1 - 2 * rare});
+    for (std::size_t t = 0; t < of.X.size(); ++t)
+        of.X[t] = t < of.X.size() / 2 ? 0.9999 : 3.0001;  // between two means
+    compare_with_plain(of, 1e-9);
 }
 
 TEST_CASE(the_bits_do_not_depend_on_threads) {
