@@ -151,7 +151,7 @@ class HmmLeaves {
 
     LogChain log_chain(std::size_t s, int slot) {
         const std::size_t K = table_.n_states();
-        ChainPart part = part_of({first_of(s), length_of(s), s, 1});
+        const ChainPart part = part_of({first_of(s), length_of(s), s, 1});
         std::vector<double> scores(part.n_steps * K);
         entry_.scores(table_.chain(), of_.steps, sizes_, part, workspaces_.of(slot), scores.data());
         LogChain chain(table_.chain(), std::move(scores));

@@ -343,7 +343,7 @@ class HmmRunner : public HmmLeaves<StepsOf> {
     }
 
     // A whole sequence where only its first chunk is at hand.
-    const ChainLeaf& whole_of(const ChainLeaf& leaf) {
+    ChainLeaf whole_of(const ChainLeaf& leaf) {
         return leaf.is_chunk ? whole_of(long_of(leaf)) : leaf;
     }
 
