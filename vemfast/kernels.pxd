@@ -12,7 +12,7 @@ from libc.stdint cimport int32_t
 cdef enum Status:
     OK = 0          # no error
     NULL_ARRAY = 1  # an array that is not optional is NULL
-    BAD_SIZE = 2    # a size is negative, or zero where one is needed
+    BAD_SIZE = 2    # a size is negative or zero, or a covariance type unknown
     BAD_VALUE = 3   # NaN, infinity, a negative probability, count or alpha
     BAD_INDEX = 4   # a word is not in 0..n_words-1
     SINGULAR = 5    # a covariance is not positive definite

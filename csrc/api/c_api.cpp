@@ -6,12 +6,10 @@
 #include <cmath>
 #include <cstdio>
 #include <exception>
-#include <initializer_list>
 #include <memory>
 #include <new>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <system_error>
 #include <utility>
 #include <variant>
@@ -181,20 +179,16 @@ void check_output(const void* out, size_t n_out, std::int64_t n_rows, size_t col
 
 std::unique_ptr<vemfast_model> load(const std::string& path) {
     const std::string name = vemfast::model_class(path);
-    auto out = [&]() -> std::unique_ptr<vemfast_model> {
-        if (name.ends_with("Mixture"))
-            return std::make_unique<vemfast_model>(
-                vemfast_model{vemfast::Mixture::load(path), name});
-        if (name.ends_with("HMM"))
-            return std::make_unique<vemfast_model>(
-                vemfast_model{vemfast::HiddenMarkov::load(path), name});
-        if (name == "LatentDirichletAllocation")
-            return std::make_unique<vemfast_model>(
-                vemfast_model{vemfast::LatentDirichletAllocation::load(path), name});
+    if (name.ends_with("Mixture"))
+        return std::make_unique<vemfast_model>(vemfast_model{vemfast::Mixture::load(path), name});
+    if (name.ends_with("HMM"))
         return std::make_unique<vemfast_model>(
-            vemfast_model{vemfast::VariationalAutoencoder::load(path), name});
-    }();
-    return out;
+            vemfast_model{vemfast::HiddenMarkov::load(path), name});
+    if (name == "LatentDirichletAllocation")
+        return std::make_unique<vemfast_model>(
+            vemfast_model{vemfast::LatentDirichletAllocation::load(path), name});
+    return std::make_unique<vemfast_model>(
+        vemfast_model{vemfast::VariationalAutoencoder::load(path), name});
 }
 
 vemfast::GaussianMixtureOptions options_of(const vemfast_gaussian_mixture_options* given) {

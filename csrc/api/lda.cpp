@@ -1,5 +1,6 @@
 #include "vemfast/lda.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 

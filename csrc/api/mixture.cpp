@@ -12,6 +12,7 @@
 #include "api/file.hpp"
 #include "api/predictive.hpp"
 #include "io/schemas.hpp"
+#include "math/dense.hpp"
 #include "models/batch_fit.hpp"
 #include "vemfast/require.hpp"
 
@@ -335,6 +336,20 @@ std::shared_ptr<const Mixture::Engine> engine_of(const io::Container& file) {
 constexpr const char* kCovarianceTypes[] = {"full", "tied", "diag", "spherical", "tied-spherical"};
 constexpr const char* kInferences[] = {"em", "hard-em", "mean-field"};
 
+// Of a covariance (D x D): the upper factor U of its inverse U U^T, and the inverse. Throws
+// std::invalid_argument where it is not positive definite.
+void invert_covariance(const double* covariance, std::size_t n, double* upper, double* inverse) {
+    std::vector<double> lower(covariance, covariance + n * n);
+    require(detail::cholesky(lower.data(), n), "covariances_ must be positive definite");
+    std::vector<double> factor(n * n);
+    detail::invert_lower(lower.data(), n, factor.data());
+    detail::gram_lower(factor.data(), n, inverse);
+    for (std::size_t i = 0; i < n; ++i) {
+        for (std::size_t j = 0; j < n; ++j)
+            upper[i * n + j] = factor[j * n + i];
+    }
+}
+
 // The attributes with precisions_ and precisions_cholesky_ of a GaussianMixture, which follow from
 // the covariances.
 Attributes with_precisions(Attributes of) {
@@ -357,12 +372,43 @@ Attributes with_precisions(Attributes of) {
         require(D >= 1 && covariances.values.size() % (D * D) == 0, "covariances_ has ",
                 covariances.values.size(), " numbers, which are no matrices of ", D, " x ", D);
         for (std::size_t at = 0; at < covariances.values.size(); at += D * D)
-            api::invert_covariance(covariances.values.data() + at, D, roots.values.data() + at,
-                                   precisions.values.data() + at);
+            invert_covariance(covariances.values.data() + at, D, roots.values.data() + at,
+                              precisions.values.data() + at);
     }
     of.arrays["precisions_cholesky_"] = std::move(roots);
     of.arrays["precisions_"] = std::move(precisions);
     return of;
+}
+
+// The starts and priors that were given, by the names that Python has for them; there is none for
+// the covariances of a start.
+void add_options(Attributes& out, const GaussianMixtureOptions& options) {
+    constexpr const char* kStarts[] = {"kmeans", "k-means++", "random"};
+    out.parameters["init_params"] = std::string(kStarts[static_cast<std::size_t>(options.start)]);
+    const auto number = [&](const char* name, const std::optional<double>& value) {
+        if (value)
+            out.parameters[name] = *value;
+    };
+    number("weight_concentration_prior", options.weight_concentration_prior);
+    number("mean_precision_prior", options.mean_precision_prior);
+    number("degrees_of_freedom_prior", options.degrees_of_freedom_prior);
+    const auto array = [&](const char* name, const std::vector<std::int64_t>& shape,
+                           const std::vector<double>& values) {
+        if (!values.empty())
+            out.arrays[std::string("parameter.") + name] = {shape, values};
+    };
+    const auto K = static_cast<std::int64_t>(options.n_components);
+    const auto D = static_cast<std::int64_t>(out.n_features);
+    array("weights_init", {K}, options.weights_init);
+    array("means_init", {K, D}, options.means_init);
+    array("mean_prior", {D}, options.mean_prior);
+    const auto type = options.covariance_type;
+    if (type == CovarianceType::full || type == CovarianceType::tied)
+        array("covariance_prior", {D, D}, options.covariance_prior);
+    else if (type == CovarianceType::diag)
+        array("covariance_prior", {D}, options.covariance_prior);
+    else if (!options.covariance_prior.empty())
+        out.parameters["covariance_prior"] = options.covariance_prior.front();
 }
 
 Attributes attributes_of(const GaussianMixtureFit& fit, const GaussianMixtureOptions& options) {
@@ -387,6 +433,7 @@ Attributes attributes_of(const GaussianMixtureFit& fit, const GaussianMixtureOpt
                   {"weights_", {{K}, fit.weights}},
                   {"means_", {{K, D}, fit.means}},
                   {"covariances_", {shapes[type], fit.covariances}}};
+    add_options(out, options);
     constexpr const char* kReasons[] = {"tolerance", "max_iter", "numerical", "callback"};
     if (!fit.lower_bounds.empty()) {
         out.arrays["lower_bounds_"] = {{n(fit.lower_bounds.size())}, fit.lower_bounds};

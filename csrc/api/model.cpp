@@ -1,5 +1,8 @@
 #include "vemfast/model.hpp"
 
+#include <cmath>
+#include <cstdint>
+#include <limits>
 #include <type_traits>
 
 #include "api/file.hpp"
@@ -62,15 +65,17 @@ namespace api {
 namespace {
 
 template <class Value>
-io::Json json_of(const Value& value) {
+io::Json json_of(const std::string& name, const Value& value) {
     return std::visit(
-        [](const auto& one) {
+        [&](const auto& one) {
             using Type = std::decay_t<decltype(one)>;
             if constexpr (std::is_same_v<Type, std::int64_t>)
                 return io::Json::of_integer(one);
-            else if constexpr (std::is_same_v<Type, double>)
+            else if constexpr (std::is_same_v<Type, double>) {
+                require(std::isfinite(one), name, "=", one,
+                        " cannot be saved; only finite numbers can");
                 return io::Json::of_double(one);
-            else
+            } else
                 return io::Json::of(one);
         },
         value);
@@ -84,18 +89,21 @@ File make_file(const Attributes& attributes, const std::vector<std::string_view>
     check_class(file, classes);
     io::Json parameters = io::Json::object();
     for (const auto& [name, value] : attributes.parameters)
-        parameters.set(name, json_of(value));
+        parameters.set(name, json_of(name, value));
     io::Json fitted = io::Json::object();
     fitted.set("n_features_in_",
                io::Json::of_integer(static_cast<long long>(attributes.n_features)));
     for (const auto& [name, value] : attributes.values)
-        fitted.set(name, json_of(value));
+        fitted.set(name, json_of(name, value));
     file.document.set("parameters", std::move(parameters));
     file.document.set("fitted", std::move(fitted));
     for (const auto& [name, array] : attributes.arrays) {
         std::int64_t size = 1;
-        for (const std::int64_t n : array.shape)
+        for (const std::int64_t n : array.shape) {
+            require(n >= 0 && (n == 0 || size <= std::numeric_limits<std::int64_t>::max() / n),
+                    name, " has a bad length in its shape: ", n);
             size *= n;
+        }
         require(size == static_cast<std::int64_t>(array.values.size()), name, " has ",
                 array.values.size(), " numbers, but its shape says ", size);
         file.tensors[name] = io::Tensor::of(array.shape, array.values.data());

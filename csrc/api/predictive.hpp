@@ -1,4 +1,4 @@
-// What a mixture's use needs beside its kernels.
+// Log densities of counts under a mean-field mixture of Poisson distributions.
 #pragma once
 
 #include <cstddef>
@@ -24,11 +24,7 @@ class PoissonPredictive {
 
   private:
     std::size_t K_;
-    std::vector<double> shape_, log_unit_, of_zero_, constants_;
+    std::vector<double> shape_, log_gamma_, log_unit_, of_zero_, constants_;
 };
-
-// Of a covariance (D x D): the upper factor U of its inverse U U^T, and the inverse. Throws
-// std::invalid_argument where it is not positive definite.
-void invert_covariance(const double* covariance, std::size_t n, double* upper, double* inverse);
 
 }  // namespace vemfast::api

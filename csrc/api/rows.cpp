@@ -12,13 +12,6 @@ namespace {
 
 using detail::IndexedFamily;
 
-double value_at(const detail::RowsView& rows, std::size_t row, std::size_t column) {
-    const auto at = static_cast<std::ptrdiff_t>(row) * rows.row_stride +
-                    static_cast<std::ptrdiff_t>(column) * rows.column_stride;
-    return rows.is_float ? static_cast<double>(static_cast<const float*>(rows.data)[at])
-                         : static_cast<const double*>(rows.data)[at];
-}
-
 bool is_of_family(const IndexedReader& reader, double value, std::size_t column) {
     switch (reader.family) {
         case IndexedFamily::bernoulli:

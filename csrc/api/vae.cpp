@@ -130,11 +130,7 @@ class VariationalAutoencoder::Engine {
     void check_range(const detail::RowsView& view) const {
         for (std::size_t n = 0; n < view.n_rows; ++n) {
             for (std::size_t d = 0; d < view.n_features; ++d) {
-                const auto at = static_cast<std::ptrdiff_t>(n) * view.row_stride +
-                                static_cast<std::ptrdiff_t>(d) * view.column_stride;
-                const double x = view.is_float
-                                     ? static_cast<double>(static_cast<const float*>(view.data)[at])
-                                     : static_cast<const double*>(view.data)[at];
+                const double x = api::value_at(view, n, d);
                 const bool bernoulli = shape().likelihood == Likelihood::bernoulli;
                 const bool gaussian = shape().likelihood == Likelihood::gaussian;
                 const bool fits = (gaussian || !(x < 0)) && !(bernoulli && x > 1);

@@ -1,4 +1,4 @@
-// What the bindings of the mixtures take: arrays of doubles and labels, and choices by name.
+// What the bindings take: arrays of doubles and labels, and choices by name.
 #pragma once
 
 #include <array>
@@ -10,8 +10,10 @@
 
 #include "bindings/bind.hpp"
 #include "families/dirichlet.hpp"
+#include "kernels/indexed_task.hpp"
 #include "kernels/task.hpp"
 #include "models/rules.hpp"
+#include "vemfast/fit.hpp"
 #include "vemfast/require.hpp"
 
 namespace vemfast::bindings {
@@ -20,6 +22,8 @@ using Vector = py::array_t<double, py::array::c_style>;
 using OptionalVector = std::optional<Vector>;
 using Labels = py::array_t<std::int32_t, py::array::c_style>;
 using OptionalLabels = std::optional<Labels>;
+using Offsets = py::array_t<std::int64_t, py::array::c_style>;
+using Seeds = py::array_t<std::uint64_t, py::array::c_style>;
 
 template <class Enum, std::size_t N>
 Enum parse(const char* what, std::string_view name, const std::array<std::string_view, N>& names) {
@@ -29,6 +33,24 @@ Enum parse(const char* what, std::string_view name, const std::array<std::string
     }
     require(false, "unknown ", what, " '", std::string(name), "'");
     return Enum{};
+}
+
+// Of detail::Covariance, or of CovarianceType, which name the same.
+template <class Enum>
+Enum parse_covariance(std::string_view name) {
+    constexpr std::array<std::string_view, 5> kNames{"full", "tied", "diag", "spherical",
+                                                     "tied-spherical"};
+    return parse<Enum>("covariance type", name, kNames);
+}
+
+inline Start parse_start(std::string_view name) {
+    constexpr std::array<std::string_view, 3> kNames{"kmeans", "k-means++", "random"};
+    return parse<Start>("start", name, kNames);
+}
+
+inline detail::IndexedFamily parse_family(std::string_view name) {
+    constexpr std::array<std::string_view, 3> kNames{"bernoulli", "poisson", "categorical"};
+    return parse<detail::IndexedFamily>("family", name, kNames);
 }
 
 inline detail::WeightPrior parse_weights(std::string_view name) {

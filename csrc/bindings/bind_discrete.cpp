@@ -10,6 +10,7 @@
 #include "bindings/native_call.hpp"
 #include "bindings/rows.hpp"
 #include "models/discrete_mixture.hpp"
+#include "models/discrete_starts.hpp"
 #include "vemfast/require.hpp"
 
 namespace vemfast::bindings {
@@ -21,11 +22,6 @@ using detail::IndexedRows;
 using detail::LocalRule;
 using models::DiscreteMixture;
 using models::IndexedTable;
-
-IndexedFamily parse_family(std::string_view name) {
-    constexpr std::array<std::string_view, 3> kNames{"bernoulli", "poisson", "categorical"};
-    return parse<IndexedFamily>("family", name, kNames);
-}
 
 DiscreteMixture make_mixture(std::string_view family, std::size_t n_components,
                              std::size_t n_features, std::size_t n_indexed,
@@ -114,9 +110,32 @@ Vector log_base_measure(const Data& data, std::size_t n_features, int n_threads)
     return result;
 }
 
+// Probabilities or rates of groups of rows (NaN where missing), n_indexed x K.
+Vector start_table(const Vector& rows, const Vector& weights, const OptionalLabels& labels,
+                   const Vector& usual, std::size_t n_components, bool roots, std::uint64_t seed,
+                   int lloyd) {
+    require(rows.ndim() == 2, "rows must have two dimensions, got ", rows.ndim());
+    const auto n = static_cast<std::size_t>(rows.shape(0));
+    const auto F = static_cast<std::size_t>(rows.shape(1));
+    std::vector<double> x = to_vector(rows);
+    models::StartRows from{x.data(), n, sized(weights, n, "weights"), nullptr};
+    if (labels) {
+        from.labels = sized_labels(*labels, n);
+        check_labels(from.labels, n, n_components, false);
+    }
+    const double* common = sized(usual, F, "usual");
+    Vector table({rows.shape(1), static_cast<py::ssize_t>(n_components)});
+    double* out = table.mutable_data();
+    call_native([&](const Poll&) {
+        models::start_table(from, F, n_components, common, roots, seed, lloyd, out);
+    });
+    return table;
+}
+
 }  // namespace
 
 void bind_discrete(py::module_& m) {
+    m.def("discrete_start_table", &start_table);
     [[maybe_unused]] const py::class_<IndexedTable> table(m, "IndexedTable");
 
     py::class_<DiscreteMixture> mixture(m, "DiscreteMixture");
@@ -125,6 +144,7 @@ void bind_discrete(py::module_& m) {
                 py::arg("weight_type"), py::arg("weight_concentration"), py::arg("prior_proper"),
                 py::arg("prior_a"), py::arg("prior_b"), py::arg("marginalize"));
     bind_contract(mixture);
+    bind_mean_weights(mixture);
 
     m.def("indexed_e_step", &e_step);
     m.def("indexed_given_step", &given_step);

@@ -17,7 +17,6 @@ namespace {
 
 using models::DiscreteFits;
 using models::DiscreteMixture;
-using Seeds = py::array_t<std::uint64_t, py::array::c_style>;
 
 py::dict to_dict(DiscreteFits&& fits) {
     py::dict failures;
@@ -39,14 +38,9 @@ py::dict to_dict(DiscreteFits&& fits) {
 // The rows of all data sets; the arguments must outlive it.
 models::DiscreteData data_of(const detail::IndexedRows& rows, bool is_float, const Offsets& sets,
                              const Seeds& seeds) {
-    require(sets.size() >= 1 && sets.data()[0] == 0 &&
-                sets.data()[sets.size() - 1] == static_cast<std::int64_t>(rows.n_rows),
-            "sets must go from 0 to ", rows.n_rows);
-    require(seeds.size() == sets.size() - 1, "there are ", seeds.size(), " random states for ",
-            sets.size() - 1, " data sets");
-    for (py::ssize_t i = 0; i + 1 < sets.size(); ++i)
-        require(sets.data()[i] < sets.data()[i + 1], "data set ", i, " has no rows");
-    return {rows, is_float, sets.data(), static_cast<std::size_t>(sets.size()) - 1};
+    const std::size_t n = count_sets(sets, seeds, static_cast<std::int64_t>(rows.n_rows));
+    require(!detail::is_csr(rows.storage), "many data sets at once are dense");
+    return {rows, is_float, sets.data(), n};
 }
 
 py::dict fit_all(const DiscreteMixture& like, const py::array& X, const OptionalVector& base,
@@ -56,8 +50,6 @@ py::dict fit_all(const DiscreteMixture& like, const py::array& X, const Optional
                  int max_iter, int n_init, std::string_view start,
                  const OptionalVector& weights_init, const OptionalVector& table,
                  const OptionalVector& shapes) {
-    constexpr std::array<std::string_view, 3> kNames{"bernoulli", "poisson", "categorical"};
-    constexpr std::array<std::string_view, 3> kStarts{"kmeans", "k-means++", "random"};
     const detail::IndexedShape& shape = like.shape();
     require(!shape.marginalize, "many data sets at once have no missing values");
     models::DiscreteFitOptions options;
@@ -69,7 +61,7 @@ py::dict fit_all(const DiscreteMixture& like, const py::array& X, const Optional
     options.tol = tol;
     options.max_iter = max_iter;
     options.n_init = n_init;
-    options.start = parse<Start>("start", start, kStarts);
+    options.start = parse_start(start);
     if (weights_init)
         sized(*weights_init, shape.n_components, "weights_init");
     if (table)
@@ -79,7 +71,7 @@ py::dict fit_all(const DiscreteMixture& like, const py::array& X, const Optional
     options.weights = or_nothing(weights_init);
     options.table = or_nothing(table);
     options.shapes = or_nothing(shapes);
-    const auto kind = parse<detail::IndexedFamily>("family", family, kNames);
+    const auto kind = parse_family(family);
     const auto rows = view_rows(X, kind, shape.n_features, weights, base);
     const auto data = data_of(rows, is_float, sets, seeds);
     const std::uint64_t* states = seeds.data();

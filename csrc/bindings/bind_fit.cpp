@@ -171,30 +171,25 @@ py::dict to_dict(GaussianMixtureFits&& fits, const DataSets& data) {
     return out;
 }
 
-py::dict fit_all(const DataSets& data, const py::array_t<std::uint64_t, py::array::c_style>& seeds,
-                 int n_threads, std::size_t n_components, std::string_view covariance_type,
-                 std::string_view inference, double tol, int max_iter, int n_init, double reg_covar,
-                 std::string_view start, const OptionalVector& weights_init,
-                 const OptionalVector& means_init, const OptionalVector& covariances_init,
-                 bool equal_weights, bool dirichlet_process,
+py::dict fit_all(const DataSets& data, const Seeds& seeds, int n_threads, std::size_t n_components,
+                 std::string_view covariance_type, std::string_view inference, double tol,
+                 int max_iter, int n_init, double reg_covar, std::string_view start,
+                 const OptionalVector& weights_init, const OptionalVector& means_init,
+                 const OptionalVector& covariances_init, bool equal_weights, bool dirichlet_process,
                  std::optional<double> weight_concentration_prior,
                  std::optional<double> mean_precision_prior, const OptionalVector& mean_prior,
                  std::optional<double> degrees_of_freedom_prior,
                  const OptionalVector& covariance_prior) {
-    constexpr std::array<std::string_view, 5> kCovariances{"full", "tied", "diag", "spherical",
-                                                           "tied-spherical"};
     constexpr std::array<std::string_view, 3> kInferences{"em", "hard-em", "mean-field"};
-    constexpr std::array<std::string_view, 3> kStarts{"kmeans", "k-means++", "random"};
     GaussianMixtureOptions options;
     options.n_components = n_components;
-    options.covariance_type =
-        parse<CovarianceType>("covariance type", covariance_type, kCovariances);
+    options.covariance_type = parse_covariance<CovarianceType>(covariance_type);
     options.inference = parse<Inference>("inference", inference, kInferences);
     options.tol = tol;
     options.max_iter = max_iter;
     options.n_init = n_init;
     options.reg_covar = reg_covar;
-    options.start = parse<Start>("start", start, kStarts);
+    options.start = parse_start(start);
     options.weights_init = or_nothing(weights_init);
     options.means_init = or_nothing(means_init);
     options.covariances_init = or_nothing(covariances_init);

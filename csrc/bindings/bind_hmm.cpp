@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "bindings/bind.hpp"
+#include "bindings/contract.hpp"
 #include "bindings/native_call.hpp"
 #include "bindings/rows.hpp"
 #include "models/hmm.hpp"
@@ -197,52 +198,14 @@ void bind_hmm(py::module_& m) {
             return out;
         });
 
-    py::class_<HiddenMarkov>(m, "HiddenMarkov")
+    py::class_<HiddenMarkov> chain(m, "HiddenMarkov");
+    bind_contract(chain, py::keep_alive<0, 1>());
+    chain
         .def(py::init(&make_model), py::keep_alive<1, 2>(), py::arg("emission"), py::kw_only(),
              py::arg("start_prior"), py::arg("transition_prior"), py::arg("start_support"),
              py::arg("transition_support"), py::arg("start_frozen"), py::arg("transition_frozen"),
              py::arg("n_sweeps") = 10, py::arg("sweep_tol") = 1e-6, py::arg("n_mix") = 1,
              py::arg("mix_prior") = py::none())
-        .def(
-            "prepare",
-            [](const HiddenMarkov& model, std::string_view kind, const Vector& params) {
-                const Kind parsed = parse_kind(kind);
-                const double* data = sized(params, model.params_size(parsed), "params");
-                return call_native([&](const Poll&) { return model.prepare(parsed, data); });
-            },
-            py::keep_alive<0, 1>())
-        .def("update",
-             [](const HiddenMarkov& model, std::string_view rule, std::string_view previous_kind,
-                const OptionalVector& previous, const Vector& stats, std::uint64_t seed,
-                std::uint32_t iteration) {
-                 const auto parsed = parse_parameter_rule(rule);
-                 const Kind from = parse_kind(previous_kind);
-                 const Kind to = parsed == ParameterRule::posterior ? Kind::posterior : Kind::point;
-                 Vector out(static_cast<py::ssize_t>(model.params_size(to)));
-                 const double* last =
-                     previous ? sized(*previous, model.params_size(from), "params") : nullptr;
-                 const double* data = sized(stats, model.stats_size(), "stats");
-                 double* next = out.mutable_data();
-                 call_native([&](const Poll&) {
-                     model.update(parsed, from, last, data, seed, iteration, next);
-                 });
-                 return out;
-             })
-        .def("global_term",
-             [](const HiddenMarkov& model, std::string_view kind, const Vector& params) {
-                 const Kind parsed = parse_kind(kind);
-                 const double* data = sized(params, model.params_size(parsed), "params");
-                 return call_native([&](const Poll&) { return model.global_term(parsed, data); });
-             })
-        .def("expected_log_joint",
-             [](const HiddenMarkov& model, std::string_view kind, const Vector& params,
-                const Vector& stats) {
-                 const Kind parsed = parse_kind(kind);
-                 const double* data = sized(params, model.params_size(parsed), "params");
-                 const double* of = sized(stats, model.stats_size(), "stats");
-                 return call_native(
-                     [&](const Poll&) { return model.expected_log_joint(parsed, data, of); });
-             })
         .def("mean_chain", [](const HiddenMarkov& model, const Vector& params) {
             const auto K = static_cast<py::ssize_t>(model.n_states());
             Vector out(K * (K + 1));

@@ -25,12 +25,6 @@ using models::Kind;
 using models::ParameterRule;
 using models::ScoreTable;
 
-Covariance parse_covariance(std::string_view name) {
-    constexpr std::array<std::string_view, 5> kNames{"full", "tied", "diag", "spherical",
-                                                     "tied-spherical"};
-    return parse<Covariance>("covariance type", name, kNames);
-}
-
 std::unique_ptr<BoundMixture> make_mixture(std::size_t n_components, std::size_t n_features,
                                            std::string_view covariance_type,
                                            std::string_view weight_type,
@@ -48,8 +42,8 @@ std::unique_ptr<BoundMixture> make_mixture(std::size_t n_components, std::size_t
         prior.scale = to_vector(scale);
     sized(column_scale, n_features, "the column scale");
     sized(origin, n_features, "the origin");
-    detail::Gaussian components(parse_covariance(covariance_type), n_components, n_features, prior,
-                                to_vector(column_scale), reg_covar);
+    detail::Gaussian components(parse_covariance<Covariance>(covariance_type), n_components,
+                                n_features, prior, to_vector(column_scale), reg_covar);
     require(!covariance_is_proper ||
                 static_cast<std::size_t>(scale.size()) == components.covariance_size(),
             "the prior scale has ", scale.size(), " numbers where the model has ",
@@ -62,7 +56,7 @@ std::unique_ptr<BoundMixture> make_mixture(std::size_t n_components, std::size_t
 Vector e_step(const ScoreTable& table, std::string_view statistics, const py::array& X,
               const OptionalVector& weights, const OptionalLabels& labels, std::uint64_t offset,
               std::string_view rule, std::uint64_t seed, std::uint32_t iteration, int n_threads) {
-    const auto kind = parse_covariance(statistics);
+    const auto kind = parse_covariance<Covariance>(statistics);
     const auto local_rule = parse_local_rule(rule);
     const auto rows = rows_view(X, weights, labels, offset, table.n_features());
     const std::size_t K = table.n_components();
@@ -81,7 +75,7 @@ Vector e_step(const ScoreTable& table, std::string_view statistics, const py::ar
 Vector given_step(const ScoreTable& table, std::string_view statistics, const py::array& X,
                   const OptionalVector& weights, const OptionalLabels& labels,
                   const Vector& responsibilities, int n_threads) {
-    const auto kind = parse_covariance(statistics);
+    const auto kind = parse_covariance<Covariance>(statistics);
     auto rows = rows_view(X, weights, labels, 0, table.n_features());
     const std::size_t K = table.n_components();
     if (labels)
@@ -162,6 +156,7 @@ void bind_mixture(py::module_& m) {
 
     py::class_<BoundMixture> mixture(m, "GaussianMixture");
     bind_contract(mixture);
+    bind_mean_weights(mixture);
     mixture
         .def(py::init(&make_mixture), py::kw_only(), py::arg("n_components"), py::arg("n_features"),
              py::arg("covariance_type"), py::arg("weight_type"), py::arg("weight_concentration"),

@@ -1,4 +1,4 @@
-// Hidden Markov models of many data sets in one call, and how discrete components begin.
+// Hidden Markov models of many data sets in one call.
 #include <array>
 #include <cstdint>
 #include <string_view>
@@ -8,7 +8,6 @@
 #include "bindings/bind.hpp"
 #include "bindings/native_call.hpp"
 #include "bindings/rows.hpp"
-#include "models/discrete_starts.hpp"
 #include "models/series_fit.hpp"
 #include "vemfast/require.hpp"
 
@@ -18,7 +17,6 @@ namespace {
 
 using models::HiddenMarkov;
 using models::SeriesFits;
-using Seeds = py::array_t<std::uint64_t, py::array::c_style>;
 
 // Sequences of many data sets; the arguments must outlive it.
 models::SeriesData series_data(const models::HmmRows& rows, const Offsets& lengths,
@@ -30,20 +28,12 @@ models::SeriesData series_data(const models::HmmRows& rows, const Offsets& lengt
     data.sequences.n = static_cast<std::size_t>(lengths.size());
     if (weights)
         data.sequences.weights = sized(*weights, data.sequences.n, "weights");
-    require(
-        sets.size() >= 1 && sets.data()[0] == 0 && sets.data()[sets.size() - 1] == lengths.size(),
-        "sets must go from 0 to ", lengths.size());
+    data.n_sets = count_sets(sets, seeds, lengths.size());
     data.sets = sets.data();
-    data.n_sets = static_cast<std::size_t>(sets.size()) - 1;
-    require(seeds.size() == sets.size() - 1, "there are ", seeds.size(), " random states for ",
-            sets.size() - 1, " data sets");
     std::int64_t steps = 0;
-    for (std::size_t i = 0; i < data.n_sets; ++i) {
-        require(data.sets[i] < data.sets[i + 1], "data set ", i, " has no sequence");
-        for (std::int64_t s = data.sets[i]; s < data.sets[i + 1]; ++s) {
-            require(data.sequences.lengths[s] > 0, "lengths must be positive");
-            steps += data.sequences.lengths[s];
-        }
+    for (std::size_t s = 0; s < data.sequences.n; ++s) {
+        require(data.sequences.lengths[s] > 0, "lengths must be positive");
+        steps += data.sequences.lengths[s];
     }
     require(static_cast<std::size_t>(steps) == data.rows.n_steps(), "lengths add up to ", steps,
             ", but there are ", data.rows.n_steps(), " steps");
@@ -101,16 +91,13 @@ py::dict fit_gaussian(const HiddenMarkov& like, const py::array& X, const Offset
                       std::optional<double> mean_precision_prior, const OptionalVector& mean_prior,
                       std::optional<double> degrees_of_freedom_prior,
                       const OptionalVector& covariance_prior) {
-    constexpr std::array<std::string_view, 5> kCovariances{"full", "tied", "diag", "spherical",
-                                                           "tied-spherical"};
     const auto* const* family = std::get_if<const models::GaussianMixture*>(&like.emission());
     require(family != nullptr, "the model's emissions are not Gaussian");
     const auto options =
         series_options(like, local_rule, parameter_rule, tol, max_iter, n_init, start, transitions);
     GaussianMixtureOptions emission;
     emission.n_components = like.n_states();
-    emission.covariance_type =
-        parse<CovarianceType>("covariance type", covariance_type, kCovariances);
+    emission.covariance_type = parse_covariance<CovarianceType>(covariance_type);
     emission.inference = options.parameter_rule == models::ParameterRule::posterior
                              ? Inference::mean_field
                              : Inference::em;
@@ -137,10 +124,10 @@ py::dict fit_discrete(const HiddenMarkov& like, const py::array& X, const Option
                       std::string_view parameter_rule, double tol, int max_iter, int n_init,
                       const Vector& start, const Vector& transitions, bool by_kmeans,
                       const OptionalVector& table, const OptionalVector& shapes) {
-    constexpr std::array<std::string_view, 3> kNames{"bernoulli", "poisson", "categorical"};
     const auto* const* mixture = std::get_if<const models::DiscreteMixture*>(&like.emission());
     require(mixture != nullptr, "the model's emissions are not discrete");
     const auto& shape = (*mixture)->shape();
+    require(!shape.marginalize, "many data sets at once have no missing values");
     const auto options =
         series_options(like, local_rule, parameter_rule, tol, max_iter, n_init, start, transitions);
     models::DiscreteSeriesOptions emission;
@@ -153,7 +140,7 @@ py::dict fit_discrete(const HiddenMarkov& like, const py::array& X, const Option
         sized(*shapes, shape.n_values, "the shapes");
         emission.shapes = to_vector(*shapes);
     }
-    const auto kind = parse<detail::IndexedFamily>("family", family, kNames);
+    const auto kind = parse_family(family);
     const auto view = view_rows(X, kind, shape.n_features, std::nullopt, base);
     const auto data = series_data({view, is_float}, lengths, sets, weights, seeds);
     const std::uint64_t* states = seeds.data();
@@ -162,32 +149,9 @@ py::dict fit_discrete(const HiddenMarkov& like, const py::array& X, const Option
     }));
 }
 
-// Probabilities or rates of groups of rows (NaN where missing), n_indexed x K.
-Vector start_table(const Vector& rows, const Vector& weights, const OptionalLabels& labels,
-                   const Vector& usual, std::size_t n_components, bool roots, std::uint64_t seed,
-                   int lloyd) {
-    require(rows.ndim() == 2, "rows must have two dimensions, got ", rows.ndim());
-    const auto n = static_cast<std::size_t>(rows.shape(0));
-    const auto F = static_cast<std::size_t>(rows.shape(1));
-    std::vector<double> x = to_vector(rows);
-    models::StartRows from{x.data(), n, sized(weights, n, "weights"), nullptr};
-    if (labels) {
-        from.labels = sized_labels(*labels, n);
-        check_labels(from.labels, n, n_components, false);
-    }
-    const double* common = sized(usual, F, "usual");
-    Vector table({rows.shape(1), static_cast<py::ssize_t>(n_components)});
-    double* out = table.mutable_data();
-    call_native([&](const Poll&) {
-        models::start_table(from, F, n_components, common, roots, seed, lloyd, out);
-    });
-    return table;
-}
-
 }  // namespace
 
 void bind_series(py::module_& m) {
-    m.def("discrete_start_table", &start_table);
     m.def("fit_gaussian_series", &fit_gaussian, py::arg("model"), py::arg("X"), py::arg("lengths"),
           py::arg("sets"), py::arg("weights"), py::arg("random_states"), py::arg("n_threads"),
           py::kw_only(), py::arg("local_rule"), py::arg("parameter_rule"), py::arg("tol"),

@@ -1,4 +1,4 @@
-// What every native mixture shows Python: the O(K) half of the model contract, over flat buffers,
+// What native models show Python: the half of the model contract without rows, over flat buffers,
 // and the outputs of an assignment pass.
 #pragma once
 
@@ -13,18 +13,21 @@
 
 namespace vemfast::bindings {
 
-// Binds prepare, update, global_term, expected_log_joint and mean_weights.
-template <class Model>
-void bind_contract(py::class_<Model>& model_class) {
+// Binds prepare, with what else pybind11 is to know of it, update, global_term and
+// expected_log_joint.
+template <class Model, class... Extra>
+void bind_contract(py::class_<Model>& model_class, const Extra&... of_prepare) {
     using models::Kind;
     using models::ParameterRule;
     model_class
-        .def("prepare",
-             [](const Model& model, std::string_view kind, const Vector& params) {
-                 const Kind parsed = parse_kind(kind);
-                 const double* data = sized(params, model.params_size(parsed), "params");
-                 return call_native([&](const Poll&) { return model.prepare(parsed, data); });
-             })
+        .def(
+            "prepare",
+            [](const Model& model, std::string_view kind, const Vector& params) {
+                const Kind parsed = parse_kind(kind);
+                const double* data = sized(params, model.params_size(parsed), "params");
+                return call_native([&](const Poll&) { return model.prepare(parsed, data); });
+            },
+            of_prepare...)
         .def("update",
              [](const Model& model, std::string_view rule, std::string_view previous_kind,
                 const OptionalVector& previous, const Vector& stats, std::uint64_t seed,
@@ -48,21 +51,24 @@ void bind_contract(py::class_<Model>& model_class) {
                  const double* data = sized(params, model.params_size(parsed), "params");
                  return call_native([&](const Poll&) { return model.global_term(parsed, data); });
              })
-        .def("expected_log_joint",
-             [](const Model& model, std::string_view kind, const Vector& params,
-                const Vector& stats) {
-                 const Kind parsed = parse_kind(kind);
-                 const double* data = sized(params, model.params_size(parsed), "params");
-                 const double* of = sized(stats, model.stats_size(), "stats");
-                 return call_native(
-                     [&](const Poll&) { return model.expected_log_joint(parsed, data, of); });
-             })
-        .def("mean_weights", [](const Model& model, const Vector& params) {
-            Vector out(static_cast<py::ssize_t>(model.n_components()));
-            model.mean_weights(sized(params, model.params_size(Kind::posterior), "params"),
-                               out.mutable_data());
-            return out;
+        .def("expected_log_joint", [](const Model& model, std::string_view kind,
+                                      const Vector& params, const Vector& stats) {
+            const Kind parsed = parse_kind(kind);
+            const double* data = sized(params, model.params_size(parsed), "params");
+            const double* of = sized(stats, model.stats_size(), "stats");
+            return call_native(
+                [&](const Poll&) { return model.expected_log_joint(parsed, data, of); });
         });
+}
+
+template <class Model>
+void bind_mean_weights(py::class_<Model>& model_class) {
+    model_class.def("mean_weights", [](const Model& model, const Vector& params) {
+        Vector out(static_cast<py::ssize_t>(model.n_components()));
+        model.mean_weights(sized(params, model.params_size(models::Kind::posterior), "params"),
+                           out.mutable_data());
+        return out;
+    });
 }
 
 // The array that an assignment pass is asked for, and where the pass writes it.

@@ -16,11 +16,22 @@
 
 namespace vemfast::bindings {
 
-using Offsets = py::array_t<std::int64_t, py::array::c_style>;
 using Indices = py::array_t<std::int32_t, py::array::c_style>;
 // indptr, indices, values or None
 using SparseArrays = std::tuple<Offsets, Indices, std::optional<py::array>>;
 using Data = std::variant<SparseArrays, py::array>;
+
+// Where each of many data sets begins among `total` rows or sequences, and the end; a random state
+// for each.
+inline std::size_t count_sets(const Offsets& sets, const Seeds& seeds, std::int64_t total) {
+    require(sets.size() >= 1 && sets.data()[0] == 0 && sets.data()[sets.size() - 1] == total,
+            "sets must go from 0 to ", total);
+    require(seeds.size() == sets.size() - 1, "there are ", seeds.size(), " random states for ",
+            sets.size() - 1, " data sets");
+    for (py::ssize_t i = 0; i + 1 < sets.size(); ++i)
+        require(sets.data()[i] < sets.data()[i + 1], "data set ", i, " is empty");
+    return static_cast<std::size_t>(sets.size()) - 1;
+}
 
 // A view of the rows; `X`, `weights` and `labels` must outlive it.
 inline detail::RowsView rows_view(const py::array& X, const OptionalVector& weights,

@@ -198,8 +198,12 @@ bool check_version(const Json& document) {
     const auto first_part = std::from_chars(text.data(), last, major);
     const bool has_point = first_part.ec == std::errc{} && first_part.ptr != last &&
                            *first_part.ptr == '.' && first_part.ptr != text.data();
-    if (!has_point || text.size() > 13 || text.front() == '-' || first_part.ptr[1] == '-' ||
-        std::from_chars(first_part.ptr + 1, last, minor).ptr != last || first_part.ptr + 1 == last)
+    const auto is_short = [](const char* from, const char* to) {
+        return to > from && to - from < 7;
+    };
+    if (!has_point || !is_short(text.data(), first_part.ptr) ||
+        !is_short(first_part.ptr + 1, last) || text.front() == '-' || first_part.ptr[1] == '-' ||
+        std::from_chars(first_part.ptr + 1, last, minor).ptr != last)
         refuse("version: '", text, "' is not a version such as '1.0'");
     if (major > kMajor)
         refuse("version: the file has format ", text, ", this vemfast reads up to ", kMajor,

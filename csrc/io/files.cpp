@@ -130,7 +130,7 @@ std::string read_file(const std::string& path) {
     if (S_ISDIR(status.st_mode))
         fail(path, EISDIR);
     if (!S_ISREG(status.st_mode))
-        throw ModelFileError(path + ": not a regular file");
+        throw ModelFileError("not a regular file");
     std::string content(static_cast<std::size_t>(status.st_size), '\0');
     std::size_t size = 0;
     while (size < content.size()) {

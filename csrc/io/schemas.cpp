@@ -49,13 +49,13 @@ void check_shape(const std::string& name, const Field& field,
         matches = matches && shape[i] == length;
     }
     if (!matches)
-        refuse(name, ": ", "shape ", shown(shape), ", expected ", shown(expected));
+        refuse(name, ": shape ", shown(shape), ", expected ", shown(expected));
 }
 
 void check_tensor(const std::string& name, const Field& field, const Tensor& tensor,
                   Lengths& lengths) {
     if (tensor.type != "F64")
-        refuse(name, ": ", "holds ", tensor.type, ", not F64");
+        refuse(name, ": holds ", tensor.type, ", not F64");
     check_shape(name, field, tensor.shape, lengths);
     if (field.rule) {
         const std::vector<double> values = tensor.values();
@@ -69,7 +69,7 @@ void check_names(const std::string& name, const Field& field, const Json& value,
     if (!value.is(Json::Type::array) ||
         !std::all_of(value.items.begin(), value.items.end(),
                      [](const Json& item) { return item.is(Json::Type::string); }))
-        refuse(name, ": ", "not a list of names");
+        refuse(name, ": not a list of names");
     check_shape(name, field, {static_cast<std::int64_t>(value.items.size())}, lengths);
 }
 
@@ -84,25 +84,25 @@ void check_value(const std::string& name, const Field& field, const Json& value,
             break;
         case Field::Kind::real:
             if (value.is_integer() || !parse_number(value, number) || !std::isfinite(number))
-                refuse(name, ": ", "not a finite float");
+                refuse(name, ": not a finite float");
             if (field.rule)
                 field.rule(name, {{&number, 1}, 1});
             break;
         case Field::Kind::integer:
             if (!value.is_integer() || !parse_number(value, integer))
-                refuse(name, ": ", "not an int");
+                refuse(name, ": not an int");
             if (integer < field.least)
                 refuse(name, ": ", integer, " is less than ", field.least);
             break;
         case Field::Kind::boolean:
             if (!value.is(Json::Type::boolean))
-                refuse(name, ": ", "not a bool");
+                refuse(name, ": not a bool");
             break;
         case Field::Kind::word:
             if (!value.is(Json::Type::string))
-                refuse(name, ": ", "not a str");
+                refuse(name, ": not a str");
             if (std::find(field.words.begin(), field.words.end(), value.text) == field.words.end())
-                refuse(name, ": ", "'", value.text, "' is none of the words that it may be");
+                refuse(name, ": '", value.text, "' is none of the words that it may be");
             break;
     }
 }
@@ -118,9 +118,9 @@ void check_features(const Container& file) {
     const Json* given = file.document.find("fitted")->find("n_features_in_");
     std::int64_t n = 0;
     if (given == nullptr || !given->is_integer() || !parse_number(*given, n) || n < 1)
-        refuse("n_features_in_", ": ", "missing, or not a positive number");
+        refuse("n_features_in_: missing, or not a positive number");
     if (static_cast<std::size_t>(n) > count_numbers(file))
-        refuse("n_features_in_", ": ", n, ", more than the file has numbers");
+        refuse("n_features_in_: ", n, ", more than the file has numbers");
 }
 
 // What the file has, each once, and that it belongs there.
@@ -139,7 +139,7 @@ void check_names_of(const Container& file, const Fields& fields) {
     }
     for (const auto& [name, value] : file.document.find("fitted")->members) {
         if (file.tensors.contains(name))
-            refuse(name, ": ", "stands twice");
+            refuse(name, ": stands twice");
         if (!known(name, false) && !file.is_newer)
             refuse(name, ": ", stranger);
     }
@@ -159,7 +159,7 @@ const Tensor* Parameters::array(std::string_view name) const {
     if (found == file_->tensors.end())
         return nullptr;
     if (found->second.type != "F64")
-        refuse("parameters", ": ", name, " holds ", found->second.type, ", not F64");
+        refuse("parameters: ", name, " holds ", found->second.type, ", not F64");
     return &found->second;
 }
 
@@ -167,19 +167,14 @@ bool Parameters::is_none(std::string_view name) const {
     return find(name) == nullptr && array(name) == nullptr;
 }
 
-bool Parameters::is_word(std::string_view name) const {
-    const Json* value = find(name);
-    return value != nullptr && value->is(Json::Type::string);
-}
-
 std::int64_t Parameters::integer(std::string_view name, std::int64_t otherwise,
                                  std::int64_t least) const {
     const Json* value = find(name);
     std::int64_t number = otherwise;
     if (value != nullptr && (!value->is_integer() || !parse_number(*value, number)))
-        refuse("parameters", ": ", name, " is not an int");
+        refuse("parameters: ", name, " is not an int");
     if (number < least)
-        refuse("parameters", ": ", name, " is less than ", least);
+        refuse("parameters: ", name, " is less than ", least);
     return number;
 }
 
@@ -187,14 +182,14 @@ double Parameters::real(std::string_view name, double otherwise) const {
     const Json* value = find(name);
     double number = otherwise;
     if (value != nullptr && !parse_number(*value, number))
-        refuse("parameters", ": ", name, " is not a number");
+        refuse("parameters: ", name, " is not a number");
     return number;
 }
 
 bool Parameters::boolean(std::string_view name, bool otherwise) const {
     const Json* value = find(name);
     if (value != nullptr && !value->is(Json::Type::boolean))
-        refuse("parameters", ": ", name, " is not a bool");
+        refuse("parameters: ", name, " is not a bool");
     return value == nullptr ? otherwise : value->boolean;
 }
 
@@ -205,7 +200,7 @@ std::string Parameters::word(std::string_view name,
         return std::string(known.front());
     if (!value->is(Json::Type::string) ||
         std::find(known.begin(), known.end(), value->text) == known.end())
-        refuse("parameters", ": ", name, " is none of the words that it may be");
+        refuse("parameters: ", name, " is none of the words that it may be");
     return value->text;
 }
 
@@ -228,14 +223,14 @@ bool has_tensor(const Container& file, const std::string& name) {
 std::vector<double> numbers_of(const Container& file, const std::string& name) {
     const auto found = file.tensors.find(name);
     if (found == file.tensors.end())
-        refuse(name, ": ", "missing");
+        refuse(name, ": missing");
     return found->second.values();
 }
 
 void check_model(const Container& file) {
     const Schema* schema = schema_of(class_of(file));
     if (schema == nullptr)
-        refuse("estimator", ": ", "'", class_of(file), "' is no class that this vemfast knows");
+        refuse("estimator: '", class_of(file), "' is no class that this vemfast knows");
     check_features(file);
     const Fields fields = schema->fields(Parameters(file), n_features_of(file));
     check_names_of(file, fields);
@@ -254,7 +249,7 @@ void check_model(const Container& file) {
         const auto& [name, wanted] = field;
         if (!is_there(field)) {
             if (wanted.group.empty() || groups.contains(wanted.group))
-                refuse(name, ": ", "missing");
+                refuse(name, ": missing");
         } else if (wanted.kind == Field::Kind::tensor) {
             check_tensor(name, wanted, file.tensors.at(name), lengths);
         } else {
@@ -269,8 +264,7 @@ Container read_model(const std::string& path, std::string_view wanted) {
     Container file = read_container(path);
     try {
         if (!wanted.empty() && class_of(file) != wanted)
-            refuse("estimator", ": ", "the file holds a ", class_of(file), ", not a ",
-                   std::string(wanted));
+            refuse("estimator: the file holds a ", class_of(file), ", not a ", std::string(wanted));
         check_model(file);
     } catch (const ModelFileError& error) {
         refuse(path, ": ", error.what());

@@ -23,7 +23,6 @@ class Parameters {
     std::string word(std::string_view name, const std::vector<std::string_view>& known) const;
     // Whether the parameter is absent or null.
     bool is_none(std::string_view name) const;
-    bool is_word(std::string_view name) const;
     // The parameter that is an array, or null.
     const Tensor* array(std::string_view name) const;
 

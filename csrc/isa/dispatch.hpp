@@ -1,6 +1,7 @@
 // The choice of the instruction-set level.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,13 @@ namespace vemfast {
 // std::invalid_argument for a level that is unknown or that the processor does not have, and
 // std::runtime_error where no compiled level fits the processor.
 VEMFAST_API const KernelTable& kernels();
+
+// n numbers rounded up to whole vectors of that level.
+template <class T>
+std::size_t whole_vectors(std::size_t n) {
+    const auto lanes = static_cast<std::size_t>(kernels().vector_bytes) / sizeof(T);
+    return (n + lanes - 1) / lanes * lanes;
+}
 
 // The levels that are compiled in and that this processor has, lowest first.
 VEMFAST_API std::vector<std::string> available_levels();

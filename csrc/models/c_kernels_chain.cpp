@@ -18,7 +18,7 @@ class ScoredChain {
   public:
     ScoredChain(const double* start, const double* transitions, const double* scores, std::size_t T,
                 std::size_t K)
-        : T_(T), K_(K), ld_(padded(K)), plain_(ld_ + 2 * K * ld_, 0.0) {
+        : T_(T), K_(K), ld_(whole_vectors<double>(K)), plain_(ld_ + 2 * K * ld_, 0.0) {
         logs_.assign(plain_.size(), kMinusInfinity);
         for (std::size_t j = 0; j < K; ++j) {
             set(j, start[j]);
@@ -86,10 +86,6 @@ class ScoredChain {
   private:
     static const ChainEntry<detail::ScoredSteps>& entry() {
         return kernels().scored_chain.on_double;
-    }
-    static std::size_t padded(std::size_t K) {
-        const auto lanes = static_cast<std::size_t>(kernels().vector_bytes) / sizeof(double);
-        return (K + lanes - 1) / lanes * lanes;
     }
     void set(std::size_t at, double probability) {
         plain_[at] = probability;

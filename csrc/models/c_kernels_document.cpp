@@ -7,7 +7,7 @@
 #include "exec/memory.hpp"
 #include "isa/dispatch.hpp"
 #include "models/c_kernels.hpp"
-#include "vemfast/special.hpp"
+#include "models/lda.hpp"
 
 namespace vemfast::models {
 
@@ -23,7 +23,7 @@ struct DocumentSpace {
     DocumentSpace(std::size_t n_words, std::size_t n_topics)
         : n(n_words),
           K(n_topics),
-          ld(padded(n_topics)),
+          ld(whole_vectors<double>(n_topics)),
           rows(n_words * ld, 0.0),
           shift(n_words),
           alpha(ld, 0.0),
@@ -44,11 +44,6 @@ struct DocumentSpace {
             rows[i * ld + k] = topics[k] / largest;
         return true;
     }
-
-    static std::size_t padded(std::size_t K) {
-        const auto lanes = static_cast<std::size_t>(kernels().vector_bytes) / sizeof(double);
-        return (K + lanes - 1) / lanes * lanes;
-    }
 };
 
 detail::TopicRows<double> view_of(const DocumentSpace& space, const double* alpha) {
@@ -60,11 +55,8 @@ detail::TopicRows<double> view_of(const DocumentSpace& space, const double* alph
     topics.shift = space.shift.data();
     topics.alpha = space.alpha.data();
     topics.alpha_exact = alpha;
-    for (std::size_t k = 0; k < space.K; ++k) {
-        topics.alpha_sum += alpha[k];
-        topics.log_normaliser -= special::lgamma(alpha[k]);
-    }
-    topics.log_normaliser += special::lgamma(topics.alpha_sum);
+    topics.alpha_sum = std::accumulate(alpha, alpha + space.K, 0.0);
+    topics.log_normaliser = models::dirichlet_normaliser(alpha, space.K);
     return topics;
 }
 

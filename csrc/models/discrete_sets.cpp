@@ -6,34 +6,17 @@
 #include <utility>
 
 #include "models/discrete_starts.hpp"
+#include "models/indexed_pass.hpp"
 #include "models/starts.hpp"
 
 namespace vemfast::models {
 
 using detail::IndexedRows;
-using detail::Storage;
-
-namespace {
-
-std::size_t item_size_of(Storage storage) {
-    switch (storage) {
-        case Storage::bytes:
-            return sizeof(std::uint8_t);
-        case Storage::codes:
-            return sizeof(std::int32_t);
-        case Storage::float_counts:
-            return sizeof(float);
-        default:
-            return sizeof(double);
-    }
-}
-
-}  // namespace
 
 IndexedRows slice(const IndexedRows& rows, std::size_t first, std::size_t n) {
     IndexedRows part = rows;
     part.data = static_cast<const char*>(rows.data) +
-                static_cast<std::ptrdiff_t>(first * item_size_of(rows.storage)) * rows.row_stride;
+                static_cast<std::ptrdiff_t>(first * item_size(rows.storage)) * rows.row_stride;
     part.n_rows = n;
     part.weights = rows.weights == nullptr ? nullptr : rows.weights + first;
     part.base = rows.base == nullptr ? nullptr : rows.base + first;

@@ -42,8 +42,7 @@ HmmTable::HmmTable(const HiddenMarkov& model, Kind kind, const double* params)
     const std::size_t K = model.n_states();
     for (std::size_t i = K * (K + 1); i < model.emission_at(); ++i)
         log_mix_.push_back(std::log(params[i]));
-    const auto lanes = static_cast<std::size_t>(kernels().vector_bytes) / sizeof(double);
-    const std::size_t ld = (K + lanes - 1) / lanes * lanes;
+    const std::size_t ld = whole_vectors<double>(K);
     std::vector<double> log_start(K);
     std::vector<double> log_rows(K * K);
     model.log_chain(kind, params, log_start.data(), log_rows.data());

@@ -22,8 +22,7 @@ class PackedTable {
     PackedTable(const IndexedTable& table, std::size_t n_groups)
         : K_(table.shape.n_components),
           n_indexed_(n_groups > 0 ? n_groups * detail::kPatterns : table.shape.n_indexed()) {
-        const auto lanes = static_cast<std::size_t>(kernels().vector_bytes) / sizeof(T);
-        ld_ = (K_ + lanes - 1) / lanes * lanes;
+        ld_ = whole_vectors<T>(K_);
         const std::size_t size = (n_indexed_ + 1) * ld_;
         memory_ = exec::allocate(size * sizeof(T));
         T* out = static_cast<T*>(memory_.get());

@@ -18,7 +18,8 @@ namespace {
 
 constexpr std::size_t kLeafWords = 64;
 
-// log Gamma(sum alpha) - sum log Gamma(alpha_k).
+}  // namespace
+
 double dirichlet_normaliser(const double* alpha, std::size_t K) {
     double all = 0;
     double value = 0;
@@ -28,8 +29,6 @@ double dirichlet_normaliser(const double* alpha, std::size_t K) {
     }
     return value + special::lgamma(all);
 }
-
-}  // namespace
 
 LatentDirichlet::LatentDirichlet(std::size_t n_components, std::size_t n_words, bool is_float,
                                  std::vector<double> alpha, std::vector<double> eta,
@@ -53,8 +52,7 @@ LdaTable LatentDirichlet::table_of(const double* alpha, std::size_t n_words) con
     table.n_components = K;
     table.n_words = n_words;
     table.is_float = is_float_;
-    const auto lanes = static_cast<std::size_t>(kernels().vector_bytes) / bytes;
-    table.ld = (K + lanes - 1) / lanes * lanes;
+    table.ld = is_float_ ? whole_vectors<float>(K) : whole_vectors<double>(K);
     table.rows = exec::allocate(n_words * table.ld * bytes);
     table.alpha = exec::allocate(table.ld * bytes);
     table.shift.resize(n_words);

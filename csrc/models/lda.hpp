@@ -22,6 +22,9 @@ namespace vemfast::models {
 
 enum class Learn : int { no, vector, symmetric };
 
+// log Gamma(sum alpha) - sum log Gamma(alpha_k) of K numbers.
+double dirichlet_normaliser(const double* alpha, std::size_t K);
+
 // What a pass over the documents needs of the parameters, in the precision of the pass.
 struct LdaTable {
     std::size_t n_components = 0;

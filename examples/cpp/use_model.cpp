@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <exception>
 #include <fstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,8 @@ namespace {
 void print_results(const std::string& path, const std::vector<double>& numbers) {
     const auto rows_of = [&](const vemfast::FittedModel& model) {
         const auto D = static_cast<std::int64_t>(model.n_features());
+        if (numbers.size() % model.n_features() != 0)
+            throw std::runtime_error("the numbers are no whole rows of the model's features");
         const auto n = static_cast<std::int64_t>(numbers.size()) / D;
         return vemfast::Rows(vemfast::MatrixView<const double>{numbers.data(), n, D, D});
     };
@@ -51,6 +54,9 @@ int main(int argc, char** argv) {
         std::ifstream file(argv[2]);
         for (double number = 0; file >> number;)
             numbers.push_back(number);
+        if (!file.eof())
+            throw std::runtime_error(std::string(argv[2]) +
+                                     ": cannot be read, or holds what is no number");
         print_results(argv[1], numbers);
     } catch (const std::exception& error) {
         std::fprintf(stderr, "%s\n", error.what());

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <numbers>
 #include <string>
 #include <vector>
@@ -121,6 +122,42 @@ TEST_CASE(a_model_is_made_of_attributes) {
     auto other = two_components();
     other.class_name = "GaussianHMM";
     CHECK_THROWS(Mixture{other}, ModelFileError);
+}
+
+TEST_CASE(what_cannot_be_saved_is_named) {
+    auto endless = two_components();
+    endless.parameters["tol"] = std::numeric_limits<double>::infinity();
+    try {
+        const Mixture model(endless);
+        CHECK(false);
+    } catch (const std::invalid_argument& error) {
+        CHECK(std::string(error.what()).find("tol=inf cannot be saved") != std::string::npos);
+    }
+    auto folded = two_components();
+    folded.arrays["parameter.means_init"] = {{-1, -4}, {0, 0, 3, 1}};
+    CHECK_THROWS(Mixture{folded}, std::invalid_argument);
+}
+
+TEST_CASE(a_fit_keeps_its_options) {
+    const std::vector<double> x{0, 0, 0.1, 0.2, -0.1, 0.1, 3, 1, 3.1, 1.2, 2.9, 0.8};
+    vemfast::GaussianMixtureOptions options;
+    options.n_components = 2;
+    options.covariance_type = vemfast::CovarianceType::diag;
+    options.inference = vemfast::Inference::mean_field;
+    options.start = vemfast::Start::random;
+    options.weight_concentration_prior = 0.5;
+    options.mean_prior = {1, 2};
+    options.covariance_prior = {0.5, 0.25};
+    const auto fit = vemfast::fit(rows_of(x, 2), options, 7, 1);
+    const Mixture model(fit, options);
+    CHECK(model.array("parameter.mean_prior").values == options.mean_prior);
+    CHECK(model.array("parameter.covariance_prior").shape == std::vector<std::int64_t>{2});
+    const fs::path path = fs::temp_directory_path() / ("options_" + std::to_string(::getpid()));
+    model.save(path.string());
+    const std::string text = vemfast::io::read_file(path.string());
+    CHECK(text.find("random") != std::string::npos);
+    CHECK(text.find("weight_concentration_prior") != std::string::npos);
+    fs::remove(path);
 }
 
 TEST_CASE(a_chain_is_made_of_attributes) {

@@ -35,6 +35,8 @@ class VEMFAST_API HiddenMarkov : public FittedModel {
   public:
     // Throws ModelFileError (also for a model that is no chain), or std::system_error.
     static HiddenMarkov load(const std::string& path);
+    // Throws std::invalid_argument or ModelFileError, which name the attribute, where they make no
+    // model.
     explicit HiddenMarkov(const Attributes& attributes);
 
     // The best path of each sequence.

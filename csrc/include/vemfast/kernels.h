@@ -27,7 +27,7 @@ extern "C" {
 enum vemfast_kernel_status {
     VEMFAST_KERNEL_OK = 0,
     VEMFAST_KERNEL_NULL = 1,       /* an array that is not optional is a null pointer */
-    VEMFAST_KERNEL_SIZE = 2,       /* a size is negative, or zero where one is needed */
+    VEMFAST_KERNEL_SIZE = 2,       /* a size is negative or zero, or a covariance type unknown */
     VEMFAST_KERNEL_VALUE = 3,      /* NaN, infinity, a negative probability, count or alpha */
     VEMFAST_KERNEL_INDEX = 4,      /* a word is not in 0..n_words-1 */
     VEMFAST_KERNEL_SINGULAR = 5,   /* a covariance is not positive definite */

@@ -35,6 +35,8 @@ class VEMFAST_API LatentDirichletAllocation : public FittedModel {
   public:
     // Throws ModelFileError (also for another model), or std::system_error.
     static LatentDirichletAllocation load(const std::string& path);
+    // Throws std::invalid_argument or ModelFileError, which name the attribute, where they make no
+    // model.
     explicit LatentDirichletAllocation(const Attributes& attributes);
 
     // Topic proportions, n_documents x n_components: E[theta], or the parameters gamma of q(theta).

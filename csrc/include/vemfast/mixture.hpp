@@ -28,10 +28,12 @@ class VEMFAST_API Mixture : public FittedModel {
     // Throws ModelFileError (also for a model that is no mixture), or std::system_error.
     static Mixture load(const std::string& path);
 
-    // Throws ModelFileError, which names the attribute, where they make no model.
+    // Throws std::invalid_argument or ModelFileError, which name the attribute, where they make no
+    // model.
     explicit Mixture(const Attributes& attributes);
 
-    // What fit() returned, with the options that it was given.
+    // What fit() returned, with the options that it was given (but for covariances_init, which the
+    // estimator has no parameter for).
     Mixture(const GaussianMixtureFit& fit, const GaussianMixtureOptions& options);
 
     // The component of highest responsibility of each row.
@@ -44,7 +46,8 @@ class VEMFAST_API Mixture : public FittedModel {
     // draws of a gibbs fit. (PoissonMixture by mean-field: to rounding, not bit for bit.)
     std::vector<double> score_samples(const Rows& rows, int n_threads = 1,
                                       const Poll& poll = {}) const;
-    // Its mean over the rows, by their weights if they have any.
+    // Its mean over the rows, by their weights if they have any (with weights to
+    // rounding, not bit for bit).
     double score(const Rows& rows, int n_threads = 1, const Poll& poll = {}) const;
 
     class Engine;

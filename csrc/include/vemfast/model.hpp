@@ -37,7 +37,7 @@ struct Attributes {
     std::string class_name;  // "GaussianMixture" or another
     std::size_t n_features = 0;
     std::map<std::string, std::variant<bool, std::int64_t, double, std::string>> parameters;
-    std::map<std::string, Array> arrays;  // "means_"
+    std::map<std::string, Array> arrays;  // "means_"; parameters as "parameter.hidden_layer_sizes"
     std::map<std::string, std::variant<bool, std::int64_t, double, std::string>>
         values;  // "n_iter_"
 };

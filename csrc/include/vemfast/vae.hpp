@@ -29,6 +29,8 @@ class VEMFAST_API VariationalAutoencoder : public FittedModel {
   public:
     // Throws ModelFileError (also for another model), or std::system_error.
     static VariationalAutoencoder load(const std::string& path);
+    // Throws std::invalid_argument or ModelFileError, which name the attribute, where they make no
+    // model.
     explicit VariationalAutoencoder(const Attributes& attributes);
 
     EncodedRows encode(const Rows& rows, int n_threads = 1, const Poll& poll = {}) const;
