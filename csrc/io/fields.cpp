@@ -271,6 +271,7 @@ Fields latent_dirichlet(const Parameters& given, std::size_t V) {
     out.emplace_back("topic_word_prior_",
                      dimensions == 0 ? real(positive)
                                      : tensor(dimensions == 1 ? Shape{V} : Shape{K, V}, positive));
+    out.emplace_back("bound_", real(positive, "perplexity"));
     out.emplace_back("posterior_.topics", tensor(draws({K, V}), stochastic, "draws"));
     out.emplace_back("posterior_.doc_topic_prior", tensor(draws({K}), positive, "draws"));
     out.emplace_back("posterior_.log_joint", tensor(draws(Shape{}), finite, "draws"));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "../latents/admixture_bound.hpp"
+#include "../latents/admixture_cold.hpp"
 #include "../latents/admixture_infer.hpp"
 #include "../latents/admixture_tokens.hpp"
 #include "denormals.hpp"
@@ -114,15 +115,42 @@ inline void add_bound(double weight, double bound, double* partial) {
         partial[0] += weight * bound;
 }
 
-// The proportions E[theta], or gamma, in double.
+// The proportions E[theta], or gamma, in double. What lies behind the K topics is zero.
 template <class T>
 inline void write_shares(const T* gamma, std::size_t K, bool add_up, double* shares) {
-    double sum = 0;
-    for (std::size_t k = 0; k < K; ++k)
-        sum += static_cast<double>(gamma[k]);
-    const double divisor = add_up ? sum : 1.0;
-    for (std::size_t k = 0; k < K; ++k)
-        shares[k] = static_cast<double>(gamma[k]) / divisor;
+    constexpr std::size_t L = kLanes<double>;
+    Vec<double> sums = {};
+    for (std::size_t k = 0; add_up && k < K; k += L)
+        sums += load_double(gamma + k);
+    const Vec<double> divisor = splat<double>(add_up ? horizontal_sum<double>(sums) : 1.0);
+    std::size_t k = 0;
+    for (; k + L <= K; k += L)
+        store<double>(shares + k, load_double(gamma + k) / divisor);
+    for (; k < K; ++k)
+        shares[k] = static_cast<double>(gamma[k]) / divisor[0];
+}
+
+// From the gamma that is there, or from ones, to the fixed point; where they are wanted, e and the
+// norms at it.
+template <class T>
+static void infer_proportions(Document<T>& doc, const LdaTask<T>& task, const std::int32_t* words,
+                              std::size_t longest, const LdaWorkspace<T>& space, bool wants_norms) {
+    const TopicRows<T>& topics = task.topics;
+    const std::size_t K = topics.n_components;
+    PresentSpace<T> present = space.present;
+    if (task.gamma_before == nullptr && doc.n <= gathered_words<T>(longest, topics.ld)) {
+        present.rows = space.rows;
+        doc.rows = {topics.rows, topics.ld, words, doc.n, space.ones};
+        if (infer_cold<T>(doc, K, task.max_inner, task.inner_tol, wants_norms, present))
+            return;
+        for (std::size_t k = 0; k < K; ++k)
+            doc.gamma[k] = T(1);
+        present.rows = space.present.rows;
+    }
+    doc.rows = word_rows<T>(topics, words, doc.n, doc.n_padded, longest, space);
+    if (doc.rows.index != nullptr)
+        present.rows = nullptr;  // there is no room
+    infer_document<T>(doc, K, task.max_inner, task.inner_tol, present);
 }
 
 template <class T>
@@ -142,10 +170,6 @@ static void factorised_document(const LdaTask<T>& task, std::size_t d, std::size
     doc.e = space.e;
     doc.totals = space.totals;
     load_counts<T>(task.documents, first, doc.n, doc.n_padded, space.counts);
-    doc.rows = word_rows<T>(topics, words, doc.n, doc.n_padded, longest, space);
-    PresentSpace<T> present = space.present;
-    if (doc.rows.index != nullptr)
-        present.rows = nullptr;  // there is no room
     for (std::size_t k = 0; k < topics.ld; ++k) {
         if (k >= K)
             doc.gamma[k] = T(0);
@@ -154,18 +178,19 @@ static void factorised_document(const LdaTask<T>& task, std::size_t d, std::size
         else
             doc.gamma[k] = task.gamma_before == nullptr ? T(1) : task.gamma_before[d * K + k];
     }
-    double count = 0;
-    for (std::size_t i = 0; i < doc.n; ++i)
-        count += static_cast<double>(doc.counts[i]);
+    const bool wants_bound = task.bounds != nullptr || partial != nullptr;
     if (doc.n > 0)
-        infer_document<T>(doc, K, task.max_inner, task.inner_tol, present);
+        infer_proportions<T>(doc, task, words, longest, space, wants_bound);
     for (std::size_t k = 0; task.gamma != nullptr && k < K; ++k)
         task.gamma[d * K + k] = doc.gamma[k];
     if (task.shares != nullptr)
         write_shares<T>(doc.gamma, K, task.shares_add_up, task.shares + d * K);
-    if (task.bounds == nullptr && partial == nullptr)
+    if (!wants_bound)
         return;
 
+    double count = 0;
+    for (std::size_t i = 0; i < doc.n; ++i)
+        count += static_cast<double>(doc.counts[i]);
     const double weight = weight_of(task.documents, d);
     double* log_theta = partial == nullptr ? nullptr : partial + 1;
     const auto [digamma_sum, minus_kl] = proportion_terms<T>(doc.gamma, topics, weight, log_theta);

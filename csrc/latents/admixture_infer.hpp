@@ -101,21 +101,23 @@ static PresentTopics<T> present_topics(const Document<T>& doc, const PresentSpac
     return topics;
 }
 
-// Leaves out the topics that have vanished meanwhile; their gamma goes to the document.
+// Leaves out the topics that have vanished meanwhile; their gamma goes to the document. Which ones
+// they are nobody can foresee, so there is no branch on it.
 template <class T>
 inline void leave_vanished(PresentTopics<T>& topics, T* gamma) {
     const PresentSpace<T>& space = topics.space;
     std::size_t kept = 0;
     for (std::size_t i = 0; i < topics.count; ++i) {
-        if (!is_present<T>(space.gamma[i], space.alpha[i])) {
-            gamma[space.topics[i]] = space.gamma[i];
-            continue;
-        }
-        space.topics[kept] = space.topics[i];
+        const T own = space.gamma[i];
+        const T prior = space.alpha[i];
+        const std::int32_t topic = space.topics[i];
+        gamma[topic] = own;
+        space.topics[kept] = topic;
         space.places[kept] = space.places[i];
-        space.alpha[kept] = space.alpha[i];
-        space.gamma[kept] = space.gamma[i];
-        space.e[kept++] = space.e[i];
+        space.alpha[kept] = prior;
+        space.gamma[kept] = own;
+        space.e[kept] = space.e[i];
+        kept += is_present<T>(own, prior) ? 1 : 0;
     }
     topics.count = kept;
     pad_present<T>(topics);
@@ -178,29 +180,43 @@ inline Ended iterate(Document<T>& doc, T enough, Steps& steps) {
     return Ended::done;
 }
 
-// The same with the present topics alone; `gamma` is that of the document.
+// A step of the present topics, whose totals are there; whether it is the last. `gamma` is that of
+// the document, for topics that vanish.
+template <class T>
+inline bool take_step(PresentTopics<T>& topics, T enough, Steps& steps, T* gamma) {
+    const PresentSpace<T>& space = topics.space;
+    const std::size_t padded = topics.padded();
+    --steps.left;
+    const T change = move_gamma<T>(space.e, space.totals, space.alpha, padded, space.gamma);
+    if (change < enough)
+        return true;
+    for (std::size_t k = 0; k < padded; k += kLanes<T>)
+        store<T>(space.e + k, vexp_digamma<T>(load<T>(space.gamma + k)));
+    const std::size_t present = count_present<T>(space.gamma, space.alpha, padded);
+    if (whole_groups(present, kGroupWords<T>) < padded && present > 0)
+        leave_vanished<T>(topics, gamma);
+    return false;
+}
+
+template <class T>
+inline void write_gamma(const PresentTopics<T>& topics, T* gamma) {
+    for (std::size_t i = 0; i < topics.count; ++i)
+        gamma[topics.space.topics[i]] = topics.space.gamma[i];
+}
+
+// The same with the present topics alone.
 template <class T>
 static Ended iterate(PresentTopics<T>& topics, T enough, Steps& steps, T* gamma) {
-    const PresentSpace<T>& space = topics.space;
     Ended ended = Ended::done;
     while (steps.left > 0) {
         if (!take_totals<T>(topics)) {
             ended = Ended::norm_too_small;
             break;
         }
-        --steps.left;
-        const std::size_t padded = topics.padded();
-        const T change = move_gamma<T>(space.e, space.totals, space.alpha, padded, space.gamma);
-        if (change < enough)
+        if (take_step<T>(topics, enough, steps, gamma))
             break;
-        for (std::size_t k = 0; k < padded; k += kLanes<T>)
-            store<T>(space.e + k, vexp_digamma<T>(load<T>(space.gamma + k)));
-        const std::size_t present = count_present<T>(space.gamma, space.alpha, padded);
-        if (whole_groups(present, kGroupWords<T>) < padded && present > 0)
-            leave_vanished<T>(topics, gamma);
     }
-    for (std::size_t i = 0; i < topics.count; ++i)
-        gamma[space.topics[i]] = space.gamma[i];
+    write_gamma<T>(topics, gamma);
     return ended;
 }
 

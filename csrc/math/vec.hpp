@@ -412,5 +412,33 @@ inline T horizontal_sum(Vec<T> v) {
     return v[0];
 }
 
+// ---- transposition ---------------------------------------------------------------------------
+
+// A square of kLanes vectors of kLanes lanes is turned round, in place, by the stages of a
+// reduction without its additions: vectors[i] becomes column `transposed_column<T>(i)`.
+template <class T, int Stage = 0>
+inline void transpose_lanes(Vec<T>* vectors) {
+    constexpr std::size_t half = std::size_t{1} << Stage;
+    if constexpr (half < kLanes<T>) {
+        Vec<T> next[kLanes<T>];
+#pragma GCC unroll 16
+        for (std::size_t i = 0; i < kLanes<T>; ++i) {
+            const Vec<T> a = vectors[i & ~half];
+            const Vec<T> b = vectors[i | half];
+            next[i] = (i & half) == 0 ? stage_even<Stage>(a, b) : stage_odd<Stage>(a, b);
+        }
+#pragma GCC unroll 16
+        for (std::size_t i = 0; i < kLanes<T>; ++i)
+            vectors[i] = next[i];
+        transpose_lanes<T, Stage + 1>(vectors);
+    }
+}
+
+// Stage 0 parts pairs of floats, which are two columns apart, and single doubles.
+template <class T>
+constexpr std::size_t transposed_column(std::size_t i) {
+    return sizeof(T) == 8 ? i : (i & ~std::size_t{3}) | (i & 1) << 1 | (i >> 1 & 1);
+}
+
 }  // namespace
 }  // namespace vemfast::VEMFAST_LEVEL

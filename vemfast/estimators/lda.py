@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -13,8 +13,15 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from vemfast.document_streams import DocumentStreamBlock
 from vemfast.documents import DocumentBlock
 from vemfast.estimators.base import check_sample_weight, weights_of_chunks
+from vemfast.estimators.lda_options import (
+    PerplexityRule,
+    TopicDraws,
+    check_unused,
+    perplexity_of,
+    without_effect,
+)
 from vemfast.estimators.topics import Documents, TopicEstimator
-from vemfast.inference.methods import METHODS, SCHEDULES, lookup, refuse_unused
+from vemfast.inference.methods import METHODS, SCHEDULES, lookup
 from vemfast.inference.monitor import FitResult
 from vemfast.inference.online import Progress
 from vemfast.inference.restarts import seeds
@@ -31,36 +38,6 @@ Array = NDArray[np.float64]
 
 _POSITIVE = Interval(Real, 0, None, closed="neither")
 _COUNT = Interval(Integral, 1, None, closed="left")
-
-# Defaults that are not those of the other models, and where the option acts: rungs, schedules.
-_OWN_DEFAULTS: dict[str, tuple[Any, str, str]] = {
-    "max_iter": (10, "all but 'gibbs'", "any"),
-    "tol": (0.0, "all but 'gibbs'", "'batch' or 'memoized'"),
-    "n_burn": (200, "'gibbs'", "any"),
-    "n_draws": (20, "'gibbs'", "any"),
-    "thin": (5, "'gibbs'", "any"),
-    "n_chains": (1, "'gibbs'", "any"),
-    "n_init": (1, "all but 'gibbs'", "any"),
-    "batch_size": (128, "all but 'gibbs'", "'minibatch'"),
-    "n_batches": (10, "all but 'gibbs'", "'memoized'"),
-}
-
-
-@dataclass(frozen=True, eq=False)
-class TopicDraws:
-    """Kept draws of a Gibbs sampler.
-
-    Attributes
-    ----------
-    topics : ndarray of shape (n_chains, n_draws, n_components, n_words)
-    doc_topic_prior : ndarray of shape (n_chains, n_draws, n_components)
-    log_joint : ndarray of shape (n_chains, n_draws)
-        log p(w, z given α, β) + log p(β), nats, z the topics of the tokens at that draw.
-    """
-
-    topics: Array
-    doc_topic_prior: Array
-    log_joint: Array
 
 
 class LatentDirichletAllocation(TopicEstimator):
@@ -105,6 +82,12 @@ default=None
         Minibatch schedule: documents a batch, on average; batches have equally many tokens.
     n_batches : int, default=10
         Memoized schedule: each batch's statistics are kept, as large as the topics.
+    evaluate_every : int, default=-1
+        Look at the perplexity of the fitted documents every so many passes, exp(-objective /
+        tokens), and stop once it has changed by less than `perp_tol` since the last look. 0 and
+        below: never. Under the minibatch schedule it is a noisy estimate. Not for "gibbs", nor with
+        `n_init` > 1.
+    perp_tol : float, default=0.1
     total_samples : float, default=1e6
         `partial_fit`: the number of all documents that its chunks are a sample of. None: those seen
         so far.
@@ -160,6 +143,9 @@ default=None
         topics; under "gibbs" log p(w, z, β) of the kept draw.
     lower_bounds_ : list of float
         Its trace, the start first.
+    bound_ : float
+        scikit-learn's final perplexity of the fitted documents: exp(-`lower_bound_` / tokens), the
+        topics' own share included. Not under "gibbs".
     n_iter_ : int
     converged_ : bool
     stop_reason_ : {"tolerance", "max_iter", "callback", "interrupted", "numerical", "partial_fit"}
@@ -197,12 +183,14 @@ default=None
         "inference": [StrOptions(set(METHODS))],
         "learning_method": [StrOptions({"batch", "online"})],
         "schedule": [StrOptions(set(SCHEDULES)), None],
-        "learning_decay": [Interval(Real, 0.5, 1, closed="right")],
+        "learning_decay": [Interval(Real, 0, 1, closed="both")],
         "learning_offset": [Interval(Real, 0, None, closed="left")],
         "max_iter": [_COUNT],
         "tol": [Interval(Real, 0, None, closed="left")],
         "batch_size": [_COUNT],
         "n_batches": [_COUNT],
+        "evaluate_every": [Integral],
+        "perp_tol": [Interval(Real, 0, None, closed="left")],
         "total_samples": [_POSITIVE, None],
         "mean_change_tol": [Interval(Real, 0, None, closed="left")],
         "max_doc_update_iter": [_COUNT],
@@ -237,6 +225,8 @@ default=None
         tol: float = 0.0,
         batch_size: int = 128,
         n_batches: int = 10,
+        evaluate_every: int = -1,
+        perp_tol: float = 0.1,
         total_samples: float | None = 1e6,
         mean_change_tol: float = 1e-3,
         max_doc_update_iter: int = 100,
@@ -267,6 +257,8 @@ default=None
         self.tol = tol
         self.batch_size = batch_size
         self.n_batches = n_batches
+        self.evaluate_every = evaluate_every
+        self.perp_tol = perp_tol
         self.total_samples = total_samples
         self.mean_change_tol = mean_change_tol
         self.max_doc_update_iter = max_doc_update_iter
@@ -322,7 +314,7 @@ default=None
     def _fit(self, X: Any, sample_weight: ArrayLike | None) -> None:
         self._check_params()
         schedule = self._schedule()
-        self._refuse_unused(schedule)
+        check_unused(self, schedule)
         names = ("max_iter", "tol", "n_burn", "n_draws", "thin")
         options = {name: getattr(self, name) for name in names}
         if schedule == "minibatch":
@@ -330,6 +322,10 @@ default=None
         control = self._control_of(schedule, **options)
         model, block, columns, step = self._model(X, sample_weight, schedule)
         warm = self._warm(model)
+        rule: PerplexityRule | None = None
+        if self.evaluate_every > 0:
+            rule = PerplexityRule(int(self.evaluate_every), self.perp_tol, block.total_weight)
+            control = replace(control, callbacks=(*control.callbacks, rule))
         blocks: list[Any]
         if schedule == "batch":
             blocks = [block]
@@ -348,6 +344,10 @@ default=None
                 if result.draws:
                     topics = sum(draw["topics"] for draw in result.draws) / len(result.draws)
                     attributes["topic_word_"] = np.ascontiguousarray(topics.T)
+            else:
+                attributes["bound_"] = perplexity_of(result.lower_bound, block.total_weight)
+            if rule is not None and rule.ended:
+                result.converged, result.stop_reason = True, "tolerance"
             self._keep_fit(result, {**columns, **attributes})
 
         work = int(block.total_weight) * model.config.n_components * model.config.work_per_row
@@ -372,37 +372,7 @@ default=None
 
     def _without_effect(self) -> dict[str, Any]:
         """Return the default of every option that does nothing on this rung and schedule."""
-        schedule = self._schedule()
-        return {
-            name: default
-            for name, (default, rungs, schedules) in _OWN_DEFAULTS.items()
-            if (self.inference == "gibbs") != (rungs == "'gibbs'")
-            or not (schedules == "any" or f"'{schedule}'" in schedules)
-        }
-
-    def _refuse_unused(self, schedule: str) -> None:
-        """Raise a ValueError for an option that is set and would do nothing."""
-        if self.inference in METHODS and schedule not in METHODS[self.inference].schedules:
-            lookup(Model, self.inference, schedule)  # says why
-        for name, default in self._without_effect().items():
-            value = getattr(self, name)
-            if value != default:
-                _, rungs, schedules = _OWN_DEFAULTS[name]
-                raise ValueError(
-                    f"{name}={value!r} has no effect with inference={self.inference!r}, "
-                    f"schedule={schedule!r}; it is for inference {rungs}, schedule {schedules}"
-                )
-        refuse_unused(
-            self.inference,
-            schedule,
-            learning_decay=self.learning_decay,
-            learning_offset=self.learning_offset,
-        )
-        if self.total_samples != 1e6:
-            raise ValueError(
-                "total_samples has no effect on fit, which knows its documents; it is for "
-                "partial_fit"
-            )
+        return without_effect(self.inference, self._schedule())
 
     def _model(
         self, X: Any, sample_weight: ArrayLike | None, schedule: str = "minibatch"

@@ -25,7 +25,8 @@ __all__ = ["OfEstimates", "OnlineEstimator"]
 _FREE = {
     "schedule", "tol", "max_iter", "n_iter", "accelerate", "merge_components", "n_init",
     "algorithm", "n_burn", "n_draws", "thin", "n_chains",
-    "batch_size", "n_batches", "learning_decay", "learning_offset", "total_samples",
+    "batch_size", "n_batches", "evaluate_every", "perp_tol",
+    "learning_decay", "learning_offset", "total_samples",
     "random_state", "warm_start", "n_jobs", "callbacks", "verbose", "on_interrupt",
 }  # fmt: skip
 

@@ -276,8 +276,16 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
             return float(bounds.sum())
         return float(bounds[weights > 0] @ weights[weights > 0])
 
-    def perplexity(self, X: Any) -> float:
-        """Return exp(-score / tokens): lower is better, 1 is certain."""
+    def perplexity(self, X: Any, sub_sampling: bool = False) -> float:
+        """Return exp(-score / tokens): lower is better, 1 is certain.
+
+        Parameters
+        ----------
+        X : as in `fit`
+        sub_sampling : bool, default=False
+            scikit-learn scales score and tokens to `total_samples` where it is true. With the
+            topics' own share left out that is the same number.
+        """
         bound = tokens = 0.0
         for block in self._in_turn(X):
             bound += float(self._inferred(block)[1].sum())

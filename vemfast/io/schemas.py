@@ -220,6 +220,7 @@ def _latent_dirichlet_allocation(estimator: Any, n_features: int) -> dict[str, F
         "is_posterior_": Field("bool"),
         "doc_topic_prior_": Field("array", (K,), positive),
         "topic_word_prior_": prior,
+        "bound_": Field("float", rule=positive, group="perplexity"),
         "posterior_.topics": Field("array", (*chains, K, V), stochastic, "draws"),
         "posterior_.doc_topic_prior": Field("array", (*chains, K), positive, "draws"),
         "posterior_.log_joint": Field("array", chains, finite, "draws"),
