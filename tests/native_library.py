@@ -75,6 +75,31 @@ class Options(ctypes.Structure):
     ]
 
 
+class Parameter(ctypes.Structure):
+    """vemfast_parameter."""
+
+    _fields_ = [
+        ("name", c_char_p),
+        ("word", c_char_p),
+        ("values", POINTER(c_double)),
+        ("shape", POINTER(c_int64)),
+        ("n_dimensions", c_size_t),
+    ]
+
+
+class FitOptions(ctypes.Structure):
+    """vemfast_fit_options."""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("class_name", c_char_p),
+        ("parameters", POINTER(Parameter)),
+        ("n_parameters", c_size_t),
+        ("callback", CALLBACK),
+        ("context", c_void_p),
+    ]
+
+
 def _library():
     folder = Path(vemfast.cmake_dir()).parents[1]
     lib = ctypes.CDLL(str(next(folder.glob("libvemfast.*"))))
@@ -273,6 +298,96 @@ def fit_gaussian_mixture(X, random_state=0, call=None, callback=None, weights=No
     return NativeModel(handle=handle)
 
 
+def options_of(class_name, parameters, callback=None):
+    """Return vemfast_fit_options, and what must outlive them."""
+    kept, given = [], (Parameter * len(parameters))()
+    for one, (name, value) in zip(given, parameters.items(), strict=True):
+        one.name = name.encode()
+        if isinstance(value, str):
+            one.word = value.encode()
+            continue
+        array = np.ascontiguousarray(value, dtype=np.float64)
+        shape = np.array(array.shape, dtype=np.int64)
+        kept += [array, shape]
+        one.values = array.ctypes.data_as(POINTER(c_double))
+        one.shape = shape.ctypes.data_as(POINTER(c_int64))
+        one.n_dimensions = np.ndim(value)
+    own = CALLBACK() if callback is None else CALLBACK(callback)
+    size = ctypes.sizeof(FitOptions)
+    options = FitOptions(size, class_name.encode(), given, len(parameters), own, None)
+    return options, [*kept, given, own]
+
+
+def fit(
+    class_name, X, parameters, lengths=None, weights=None, random_state=0, call=None, callback=None
+):
+    """Return a model of any class but topics, fitted through C."""
+    options, _kept = options_of(class_name, parameters, callback)
+    sizes = None if lengths is None else np.asarray(lengths, dtype=np.int64)
+    given, handle = rows_of(X, weights), c_void_p()
+    check(
+        lib.vemfast_fit(
+            byref(options),
+            byref(given),
+            None if sizes is None else c_void_p(sizes.ctypes.data),
+            c_size_t(1 if sizes is None else len(sizes)),
+            ctypes.c_uint64(random_state),
+            None if call is None else byref(call),
+            byref(handle),
+        )
+    )
+    return NativeModel(handle=handle)
+
+
+def fit_documents(X, parameters, n_words=None, random_state=0, call=None, callback=None):
+    """Return topics fitted to a CSR matrix of counts through C."""
+    options, _kept = options_of("LatentDirichletAllocation", parameters, callback)
+    starts, words = X.indptr.astype(np.int64), X.indices.astype(np.int32)
+    counts, handle = X.data.astype(np.float64), c_void_p()
+    arrays = (a.ctypes.data for a in (starts, words, counts))
+    given = Documents(ctypes.sizeof(Documents), X.shape[0], *arrays)
+    check(
+        lib.vemfast_fit_documents(
+            byref(options),
+            byref(given),
+            c_size_t(X.shape[1] if n_words is None else n_words),
+            ctypes.c_uint64(random_state),
+            None if call is None else byref(call),
+            byref(handle),
+        )
+    )
+    return NativeModel(handle=handle)
+
+
+def fit_many(class_name, data, parameters, random_states, lengths=None, call=None, callback=None):
+    """Return the models (None where a fit failed) and the message on the first that failed."""
+    options, _kept = options_of(class_name, parameters, callback)
+    rows, n = (Rows * len(data))(*map(rows_of, data)), len(data)
+    states = np.asarray(random_states, dtype=np.uint64)
+    handles, failed = (c_void_p * n)(), c_size_t()
+    parts, counts = None, None
+    if lengths is not None:
+        own = [np.asarray(sizes, dtype=np.int64) for sizes in lengths]
+        parts = (c_void_p * n)(*(sizes.ctypes.data for sizes in own))
+        counts = (c_size_t * n)(*map(len, own))
+    check(
+        lib.vemfast_fit_many(
+            byref(options),
+            rows,
+            c_size_t(n),
+            parts,
+            counts,
+            c_void_p(states.ctypes.data),
+            None if call is None else byref(call),
+            handles,
+            byref(failed),
+        )
+    )
+    models = [NativeModel(handle=c_void_p(one)) if one else None for one in handles]
+    assert failed.value == sum(model is None for model in models)
+    return models, lib.vemfast_message().decode() if failed.value else ""
+
+
 __all__ = [
     "INTERRUPTED",
     "INVALID_ARGUMENT",
@@ -280,13 +395,18 @@ __all__ = [
     "SYSTEM",
     "Call",
     "Documents",
+    "FitOptions",
     "NativeModel",
     "Options",
     "Rows",
     "StatusError",
     "call_of",
     "check",
+    "fit",
+    "fit_documents",
     "fit_gaussian_mixture",
+    "fit_many",
     "lib",
+    "options_of",
     "rows_of",
 ]

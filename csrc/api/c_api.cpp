@@ -1,78 +1,21 @@
 // The C interface over the C++ classes: nothing leaves a function but a status.
 
-#include "vemfast/vemfast.h"
-
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <exception>
 #include <memory>
-#include <new>
 #include <optional>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <variant>
 #include <vector>
 
-#include "vemfast/errors.hpp"
-#include "vemfast/hmm.hpp"
-#include "vemfast/lda.hpp"
-#include "vemfast/mixture.hpp"
-#include "vemfast/require.hpp"
-#include "vemfast/vae.hpp"
-
-struct vemfast_model {
-    std::variant<vemfast::Mixture, vemfast::HiddenMarkov, vemfast::LatentDirichletAllocation,
-                 vemfast::VariationalAutoencoder>
-        of;
-    std::string class_name;
-
-    const vemfast::FittedModel& base() const {
-        return std::visit([](const auto& one) -> const vemfast::FittedModel& { return one; }, of);
-    }
-};
+#include "api/c_handles.hpp"
+#include "vemfast/vemfast.h"
 
 namespace {
 
 using vemfast::require;
-
-// Of fixed size: to tell of a failure must not fail.
-thread_local char message[1024] = "";
-
-vemfast_status fail(vemfast_status status, const char* what) noexcept {
-    std::snprintf(message, sizeof message, "%s", what);
-    return status;
-}
-
-template <class Body>
-vemfast_status guarded(Body&& body) noexcept {
-    try {
-        body();
-        return VEMFAST_OK;
-    } catch (const vemfast::ModelFileError& error) {
-        return fail(VEMFAST_MODEL_FILE, error.what());
-    } catch (const vemfast::NumericalError& error) {
-        return fail(VEMFAST_NUMERICAL, error.what());
-    } catch (const vemfast::Interrupted& error) {
-        return fail(VEMFAST_INTERRUPTED, error.what());
-    } catch (const std::invalid_argument& error) {
-        return fail(VEMFAST_INVALID_ARGUMENT, error.what());
-    } catch (const std::system_error& error) {
-        return fail(VEMFAST_SYSTEM, error.what());
-    } catch (const std::bad_alloc& error) {
-        return fail(VEMFAST_OUT_OF_MEMORY, error.what());
-    } catch (const std::exception& error) {
-        return fail(VEMFAST_INTERNAL, error.what());
-    } catch (...) {
-        return fail(VEMFAST_INTERNAL, "an exception that is no std::exception");
-    }
-}
-
-template <class T>
-void not_null(T* pointer, const char* name) {
-    require(pointer != nullptr, name, " is a null pointer");
-}
+using namespace vemfast::api;
 
 // The model as one of the classes of a group.
 template <class Model>
@@ -89,72 +32,6 @@ const vemfast::Mixture& mixture(const vemfast_model* model) {
 
 const vemfast::HiddenMarkov& chain(const vemfast_model* model) {
     return as<vemfast::HiddenMarkov>(model, "a hidden Markov model");
-}
-
-template <class Struct>
-void check_struct(const Struct* given, const char* name) {
-    not_null(given, name);
-    require(given->struct_size == sizeof(Struct), name, "->struct_size is ", given->struct_size,
-            ", not ", sizeof(Struct), "; set it to sizeof, as the header says");
-}
-
-vemfast::Rows rows_of(const vemfast_rows* rows) {
-    check_struct(rows, "rows");
-    require(rows->n_rows >= 0 && rows->n_features >= 1, "rows are ", rows->n_rows, " x ",
-            rows->n_features);
-    require(rows->n_rows == 0 || rows->data != nullptr, "rows->data is a null pointer");
-    vemfast::Rows out;
-    out.data = rows->data;
-    out.n = rows->n_rows;
-    out.n_features = rows->n_features;
-    out.row_stride = static_cast<std::ptrdiff_t>(rows->row_stride);
-    out.column_stride = static_cast<std::ptrdiff_t>(rows->column_stride);
-    out.is_float = rows->is_float != 0;
-    if (rows->weights != nullptr)
-        out.weights = {rows->weights, rows->n_rows, 1};
-    return out;
-}
-
-vemfast::WordCounts documents_of(const vemfast_documents* documents) {
-    check_struct(documents, "documents");
-    require(documents->n_documents >= 0, "n_documents is ", documents->n_documents);
-    not_null(documents->starts, "documents->starts");
-    const auto n = static_cast<std::size_t>(documents->n_documents);
-    const std::int64_t entries = documents->starts[n];
-    require(entries >= 0, "documents->starts ends at ", entries);
-    const auto n_entries = static_cast<std::size_t>(entries);
-    if (n_entries > 0) {
-        not_null(documents->words, "documents->words");
-        not_null(documents->counts, "documents->counts");
-    }
-    return {
-        {documents->starts, n + 1}, {documents->words, n_entries}, {documents->counts, n_entries}};
-}
-
-vemfast::Lengths lengths_of(const int64_t* lengths, size_t n_sequences) {
-    if (lengths == nullptr) {
-        require(n_sequences == 1,
-                "without lengths there is one sequence; got n_sequences=", n_sequences);
-        return {};
-    }
-    require(n_sequences >= 1, "there is no sequence");
-    return {lengths, n_sequences};
-}
-
-struct Call {
-    int n_threads = 1;
-    vemfast::Poll poll;
-};
-
-Call call_of(const vemfast_call* call) {
-    if (call == nullptr)
-        return {};
-    check_struct(call, "call");
-    require(call->n_threads >= 1, "n_threads must be >= 1; got ", call->n_threads);
-    Call out{call->n_threads, {}};
-    if (call->poll != nullptr)
-        out.poll = [call] { return call->poll(call->context) != 0; };
-    return out;
 }
 
 void check_size(size_t given, size_t wanted) {
@@ -191,38 +68,6 @@ std::unique_ptr<vemfast_model> load(const std::string& path) {
         vemfast_model{vemfast::VariationalAutoencoder::load(path), name});
 }
 
-vemfast::GaussianMixtureOptions options_of(const vemfast_gaussian_mixture_options* given) {
-    check_struct(given, "options");
-    require(given->n_components >= 1, "n_components must be >= 1; got ", given->n_components);
-    require(
-        given->covariance_type >= VEMFAST_FULL && given->covariance_type <= VEMFAST_TIED_SPHERICAL,
-        "there is no covariance_type ", given->covariance_type);
-    require(given->inference >= VEMFAST_EM && given->inference <= VEMFAST_MEAN_FIELD,
-            "there is no inference ", given->inference);
-    vemfast::GaussianMixtureOptions out;
-    out.n_components = static_cast<std::size_t>(given->n_components);
-    out.covariance_type = static_cast<vemfast::CovarianceType>(given->covariance_type);
-    out.inference = static_cast<vemfast::Inference>(given->inference);
-    out.max_iter = given->max_iter;
-    out.n_init = given->n_init;
-    out.equal_weights = given->equal_weights != 0;
-    out.dirichlet_process = given->dirichlet_process != 0;
-    out.tol = given->tol;
-    out.reg_covar = given->reg_covar;
-    const auto set = [](std::optional<double>& to, double value) {
-        if (!std::isnan(value))
-            to = value;
-    };
-    set(out.weight_concentration_prior, given->weight_concentration_prior);
-    set(out.mean_precision_prior, given->mean_precision_prior);
-    set(out.degrees_of_freedom_prior, given->degrees_of_freedom_prior);
-    if (given->callback != nullptr)
-        out.callback = [given](const vemfast::FitProgress& now) {
-            return given->callback(given->context, now.iteration, now.objective) != 0;
-        };
-    return out;
-}
-
 }  // namespace
 
 extern "C" {
@@ -233,10 +78,6 @@ int vemfast_c_abi(void) {
 
 const char* vemfast_version(void) {
     return vemfast::version();
-}
-
-const char* vemfast_message(void) {
-    return message;
 }
 
 // ---- models ----------------------------------------------------------------------------------
@@ -444,41 +285,6 @@ vemfast_status vemfast_inverse_transform(const vemfast_model* model, const float
             not_null(z, "z");
         const std::vector<float> given(z, z + n * of.n_components());
         copy_out(of.inverse_transform(given, how.n_threads, how.poll), out, n_out);
-    });
-}
-
-// ---- fits ------------------------------------------------------------------------------------
-
-void vemfast_gaussian_mixture_options_init(vemfast_gaussian_mixture_options* options) {
-    if (options == nullptr)
-        return;
-    const vemfast::GaussianMixtureOptions usual;
-    *options = {};
-    options->struct_size = sizeof(*options);
-    options->n_components = static_cast<int>(usual.n_components);
-    options->max_iter = usual.max_iter;
-    options->n_init = usual.n_init;
-    options->tol = usual.tol;
-    options->reg_covar = usual.reg_covar;
-    options->weight_concentration_prior = std::nan("");
-    options->mean_precision_prior = std::nan("");
-    options->degrees_of_freedom_prior = std::nan("");
-}
-
-vemfast_status vemfast_fit_gaussian_mixture(const vemfast_rows* rows,
-                                            const vemfast_gaussian_mixture_options* options,
-                                            uint64_t random_state, const vemfast_call* call,
-                                            vemfast_model** out) {
-    return guarded([&] {
-        not_null(out, "out");
-        *out = nullptr;
-        const auto given = rows_of(rows);
-        const auto choice = options_of(options);
-        const Call how = call_of(call);
-        vemfast::Mixture model(vemfast::fit(given, choice, random_state, how.n_threads, how.poll),
-                               choice);
-        *out = std::make_unique<vemfast_model>(vemfast_model{std::move(model), "GaussianMixture"})
-                   .release();
     });
 }
 

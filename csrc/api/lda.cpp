@@ -1,9 +1,9 @@
 #include "vemfast/lda.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
+#include "api/documents.hpp"
 #include "api/file.hpp"
 #include "api/rows.hpp"
 #include "io/schemas.hpp"
@@ -57,86 +57,28 @@ class LatentDirichletAllocation::Engine {
 
     std::vector<double> proportions(const WordCounts& given, bool normalize, int n_threads,
                                     const Poll& poll) const {
-        const Checked documents(*this, given);
+        const api::CheckedDocuments documents(given, n_words_);
         std::vector<double> out(given.n_documents() * n_components());
-        models::proportions(table_, documents.view, pass(n_threads), normalize, poll, out.data());
+        models::proportions(table_, documents.view(), pass(n_threads), normalize, poll, out.data());
         return out;
     }
 
     std::vector<double> bounds(const WordCounts& given, int n_threads, const Poll& poll) const {
-        const Checked documents(*this, given);
+        const api::CheckedDocuments documents(given, n_words_);
         const std::size_t size = given.n_documents() * n_components();
         std::vector<float> floats(table_.is_float ? size : 0);
         std::vector<double> doubles(table_.is_float ? 0 : size);
         void* const gamma = table_.is_float ? static_cast<void*>(floats.data()) : doubles.data();
         std::vector<double> out(given.n_documents());
-        models::infer(table_, documents.view, pass(n_threads), {nullptr, gamma}, poll, out.data());
+        models::infer(table_, documents.view(), pass(n_threads), {nullptr, gamma}, poll,
+                      out.data());
         return out;
     }
 
   private:
-    // Documents as the model takes them.
-    struct Checked {
-        Checked(const Engine& engine, const WordCounts& given) {
-            engine.check(given);
-            floats = as_floats(given);
-            view.n_documents = given.n_documents();
-            view.indptr = given.starts.data();
-            view.indices = given.words.data();
-            view.counts_are_float = floats.size() == given.counts.size();
-            view.counts = view.counts_are_float ? static_cast<const void*>(floats.data())
-                                                : given.counts.data();
-        }
-        std::vector<float> floats;
-        detail::Documents view;
-    };
-
     models::LdaPass pass(int n_threads) const {
         models::LdaPass out = pass_;
         out.n_threads = n_threads;
-        return out;
-    }
-
-    void check(const WordCounts& given) const {
-        require(!given.starts.empty(), "starts is empty; it has one number more than documents");
-        require(given.starts.front() == 0, "starts must begin with 0; got ", given.starts.front());
-        require(given.words.size() == given.counts.size(), "there are ", given.words.size(),
-                " words, but ", given.counts.size(), " counts");
-        const auto n_entries = static_cast<std::int64_t>(given.words.size());
-        for (std::size_t d = 0; d < given.n_documents(); ++d) {
-            const std::int64_t first = given.starts[d];
-            const std::int64_t last = given.starts[d + 1];
-            require(first <= last && last <= n_entries, "starts must ascend to the ", n_entries,
-                    " entries; document ", d, " has ", first, " to ", last);
-            std::int64_t before = -1;
-            for (std::int64_t i = first; i < last; ++i)
-                before = check_entry(given, d, static_cast<std::size_t>(i), before);
-        }
-        require(given.starts.back() == n_entries, "starts ends at ", given.starts.back(),
-                ", but there are ", n_entries, " entries");
-    }
-
-    // Returns the entry's word.
-    std::int64_t check_entry(const WordCounts& given, std::size_t document, std::size_t entry,
-                             std::int64_t before) const {
-        const std::int64_t word = given.words[entry];
-        const double count = given.counts[entry];
-        require(word >= 0 && word < static_cast<std::int64_t>(n_words_), "document ", document,
-                " has word ", word, ", but the model knows ", n_words_, " words, from 0");
-        require(word > before, "document ", document, " has word ", word, " behind word ", before,
-                "; words must ascend, each once");
-        require(std::isfinite(count) && count > 0, "document ", document, ", word ", word,
-                " has a count of ", count, "; counts must be finite and > 0");
-        return word;
-    }
-
-    // Counts as floats, where floats hold them exactly.
-    static std::vector<float> as_floats(const WordCounts& given) {
-        std::vector<float> out(given.counts.begin(), given.counts.end());
-        for (std::size_t i = 0; i < out.size(); ++i) {
-            if (static_cast<double>(out[i]) != given.counts[i])
-                return {};
-        }
         return out;
     }
 

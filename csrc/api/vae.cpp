@@ -6,7 +6,7 @@
 
 #include "api/components.hpp"
 #include "api/file.hpp"
-#include "api/rows.hpp"
+#include "api/vae_rows.hpp"
 #include "io/fields.hpp"
 #include "models/vae.hpp"
 #include "vemfast/require.hpp"
@@ -19,8 +19,6 @@ using detail::Activation;
 using detail::Likelihood;
 
 const std::vector<std::string_view> kClasses{"VariationalAutoencoder"};
-
-constexpr double kLargest = 1e10;  // of a number in x: beyond, squares leave single precision
 
 models::VaeShape shape_of(const io::Container& file) {
     const io::Parameters given(file);
@@ -80,27 +78,11 @@ class VariationalAutoencoder::Engine {
     const models::VaeShape& shape() const { return network_.shape(); }
 
     EncodedRows encode(const Rows& rows, int n_threads, const Poll& poll) const {
-        const auto view = api::checked_rows(rows, shape().n_features, takes_nan_);
-        const std::size_t n = view.n_rows;
-        const std::size_t D = view.n_features;
-        check_range(view);
-        models::VaeRows given;
-        given.n_rows = n;
-        given.storage = view.is_float ? models::Storage::float32 : models::Storage::float64;
-        given.values = view.data;
-        given.row_stride = view.row_stride;
-        std::vector<float> floats;
-        std::vector<double> doubles;
-        if (D > 1 && view.column_stride != 1) {  // the numbers of a row lie apart
-            given.row_stride = static_cast<std::ptrdiff_t>(D);
-            if (view.is_float)
-                given.values = copy(view, static_cast<const float*>(view.data), floats);
-            else
-                given.values = copy(view, static_cast<const double*>(view.data), doubles);
-        }
+        const api::CheckedVaeRows given(rows, shape().n_features, shape().likelihood, takes_nan_);
+        const std::size_t n = given.view().n_rows;
         EncodedRows out{std::vector<float>(n * shape().n_components),
                         std::vector<float>(n * shape().n_components)};
-        network_.encode(weights_.data(), given, n_threads, poll, out.mean.data(),
+        network_.encode(weights_.data(), given.view(), n_threads, poll, out.mean.data(),
                         out.log_variance.data());
         return out;
     }
@@ -116,33 +98,6 @@ class VariationalAutoencoder::Engine {
     }
 
   private:
-    template <class T>
-    static const T* copy(const detail::RowsView& view, const T* from, std::vector<T>& to) {
-        to.reserve(view.n_rows * view.n_features);
-        for (std::size_t n = 0; n < view.n_rows; ++n) {
-            for (std::size_t d = 0; d < view.n_features; ++d)
-                to.push_back(from[static_cast<std::ptrdiff_t>(n) * view.row_stride +
-                                  static_cast<std::ptrdiff_t>(d) * view.column_stride]);
-        }
-        return to.data();
-    }
-
-    void check_range(const detail::RowsView& view) const {
-        for (std::size_t n = 0; n < view.n_rows; ++n) {
-            for (std::size_t d = 0; d < view.n_features; ++d) {
-                const double x = api::value_at(view, n, d);
-                const bool bernoulli = shape().likelihood == Likelihood::bernoulli;
-                const bool gaussian = shape().likelihood == Likelihood::gaussian;
-                const bool fits = (gaussian || !(x < 0)) && !(bernoulli && x > 1);
-                require(fits, "X contains ", x, " at row ", n, ", column ", d,
-                        bernoulli ? ", but likelihood='bernoulli' takes 0 to 1"
-                                  : ", but likelihood='poisson' takes counts >= 0");
-                require(!(std::abs(x) > kLargest), "X contains ", x, " at row ", n, ", column ", d,
-                        ", too large for single precision; standardise X");
-            }
-        }
-    }
-
     bool takes_nan_;
     models::VaeNetwork network_;
     std::vector<float> weights_;

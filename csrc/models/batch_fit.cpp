@@ -1,14 +1,10 @@
 #include "models/batch_fit.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <exception>
 #include <numeric>
 #include <utility>
 
 #include "models/starts.hpp"
-#include "models/trace.hpp"
-#include "vemfast/errors.hpp"
 
 namespace vemfast::models {
 
@@ -20,22 +16,51 @@ constexpr int kLloydIterations = 100;
 
 }  // namespace
 
-// What does not change during a fit.
-struct BatchFit::Context {
-    const Setup& setup;
-    const detail::RowsView& rows;
-    const GaussianMixtureOptions& options;
-    int n_threads;
-    const Poll& poll;
+// One start of one data set, as the loop wants it.
+class BatchFit::Run {
+  public:
+    Run(const Setup& setup, const detail::RowsView& rows, const GaussianMixtureOptions& options,
+        int n_threads, const Poll& poll, FitState& state, IterationSpace& space)
+        : setup_(setup),
+          rows_(rows),
+          options_(options),
+          n_threads_(n_threads),
+          poll_(poll),
+          state_(state),
+          space_(space) {}
 
-    const GaussianMixture& model() const { return setup.model; }
+    void init(std::uint64_t seed);
+
+    double evaluate(Kind kind, const std::vector<double>& params, std::vector<double>& stats) {
+        stats.resize(model().stats_size());
+        const LocalRule rule =
+            options_.inference == Inference::hard_em ? LocalRule::hard : LocalRule::exact;
+        return model().evaluate(kind, params.data(), rows_, rule, 0, 0, n_threads_, poll_, space_,
+                                stats.data());
+    }
+    static double size_of_terms(const FitState& /*state*/) { return 0; }
+    static void accept() {}
+    void update(const FitState& state, std::vector<double>& next) const {
+        model().update(rule(), state.kind, state.params.data(), state.stats.data(), 0, 0,
+                       next.data());
+    }
+    bool propose(const FitState& state, const std::vector<double>& next,
+                 std::vector<double>& proposal) const;
+
+  private:
+    const GaussianMixture& model() const { return setup_.model; }
     ParameterRule rule() const {
-        return options.inference == Inference::mean_field ? ParameterRule::posterior
-                                                          : ParameterRule::point;
+        return options_.inference == Inference::mean_field ? ParameterRule::posterior
+                                                           : ParameterRule::point;
     }
-    LocalRule local_rule() const {
-        return options.inference == Inference::hard_em ? LocalRule::hard : LocalRule::exact;
-    }
+
+    const Setup& setup_;
+    const detail::RowsView& rows_;
+    const GaussianMixtureOptions& options_;
+    int n_threads_;
+    const Poll& poll_;
+    FitState& state_;
+    IterationSpace& space_;
 };
 
 // The numbers of vemfast.inference.restarts.seeds: a sum of any size, mixed by the finaliser of
@@ -66,13 +91,6 @@ detail::RowsView view_of(const Rows& rows) {
     return view;
 }
 
-double BatchFit::evaluate(const Context& context, Kind kind, const std::vector<double>& params,
-                          std::vector<double>& stats) {
-    stats.resize(context.model().stats_size());
-    return context.model().evaluate(kind, params.data(), context.rows, context.local_rule(), 0, 0,
-                                    context.n_threads, context.poll, space_, stats.data());
-}
-
 // ---- the start -----------------------------------------------------------------------------
 
 void start_statistics(const Setup& setup, const detail::RowsView& rows,
@@ -95,78 +113,75 @@ void start_statistics(const Setup& setup, const detail::RowsView& rows,
            rows, rule, seed, 0, n_threads, poll, memory, stats);
 }
 
-void BatchFit::init(const Context& context, std::uint64_t seed) {
-    const GaussianMixtureOptions& options = context.options;
-    const GaussianMixture& model = context.model();
-    const bool none = options.weights_init.empty() && options.means_init.empty() &&
-                      options.covariances_init.empty();
-    const bool all = !options.weights_init.empty() && !options.means_init.empty() &&
-                     !options.covariances_init.empty();
-    const Kind kind = context.rule() == ParameterRule::posterior ? Kind::posterior : Kind::point;
+void BatchFit::Run::init(std::uint64_t seed) {
+    const bool none = options_.weights_init.empty() && options_.means_init.empty() &&
+                      options_.covariances_init.empty();
+    const bool all = !options_.weights_init.empty() && !options_.means_init.empty() &&
+                     !options_.covariances_init.empty();
+    const Kind kind = rule() == ParameterRule::posterior ? Kind::posterior : Kind::point;
     state_.kind = kind;
-    state_.params.resize(model.params_size(kind));
-    state_.stats.resize(model.stats_size());
+    state_.params.resize(model().params_size(kind));
+    state_.stats.resize(model().stats_size());
     if (!all)
-        start_statistics(context.setup, context.rows, options, seed, context.n_threads,
-                         context.poll, space_.memory, state_.stats.data());
+        start_statistics(setup_, rows_, options_, seed, n_threads_, poll_, space_.memory,
+                         state_.stats.data());
     if (none) {
-        model.update(context.rule(), Kind::point, nullptr, state_.stats.data(), seed, 0,
-                     state_.params.data());
+        model().update(rule(), Kind::point, nullptr, state_.stats.data(), seed, 0,
+                       state_.params.data());
         return;
     }
-    std::vector<double> point(model.params_size(Kind::point));
+    std::vector<double> point(model().params_size(Kind::point));
     if (!all)
-        model.update(ParameterRule::point, Kind::point, nullptr, state_.stats.data(), seed, 0,
-                     point.data());
-    const std::size_t K = model.n_components();
-    const std::size_t D = model.n_features();
+        model().update(ParameterRule::point, Kind::point, nullptr, state_.stats.data(), seed, 0,
+                       point.data());
+    const std::size_t K = model().n_components();
+    const std::size_t D = model().n_features();
     const double total =
-        std::accumulate(options.weights_init.begin(), options.weights_init.end(), 0.0);
-    for (std::size_t k = 0; k < options.weights_init.size(); ++k)
-        point[k] = options.weights_init[k] / total;
-    for (std::size_t i = 0; i < options.means_init.size(); ++i)
-        point[K + i] = options.means_init[i] - context.setup.origin[i % D];
-    std::copy(options.covariances_init.begin(), options.covariances_init.end(),
+        std::accumulate(options_.weights_init.begin(), options_.weights_init.end(), 0.0);
+    for (std::size_t k = 0; k < options_.weights_init.size(); ++k)
+        point[k] = options_.weights_init[k] / total;
+    for (std::size_t i = 0; i < options_.means_init.size(); ++i)
+        point[K + i] = options_.means_init[i] - setup_.origin[i % D];
+    std::copy(options_.covariances_init.begin(), options_.covariances_init.end(),
               point.begin() + static_cast<std::ptrdiff_t>(K + K * D));
     if (kind == Kind::point) {
         state_.params = std::move(point);
         return;
     }
-    model.prepare(Kind::point, point.data(), space_);
-    e_step(space_.table, model.covariance(), context.rows, LocalRule::exact, seed, 0,
-           context.n_threads, context.poll, space_.memory, state_.stats.data());
-    model.update(context.rule(), Kind::point, point.data(), state_.stats.data(), seed, 0,
-                 state_.params.data());
+    model().prepare(Kind::point, point.data(), space_);
+    e_step(space_.table, model().covariance(), rows_, LocalRule::exact, seed, 0, n_threads_, poll_,
+           space_.memory, state_.stats.data());
+    model().update(rule(), Kind::point, point.data(), state_.stats.data(), seed, 0,
+                   state_.params.data());
 }
 
 // ---- the loop ------------------------------------------------------------------------------
 
-// Re-seeds components without rows at the rows that the mixture explains worst, from `next_`.
-bool BatchFit::propose(const Context& context, std::vector<double>& proposal) {
-    const GaussianMixture& model = context.model();
-    if (context.rule() != ParameterRule::point || !model.has_empty_component(state_.stats.data()))
+// Re-seeds components without rows at the rows that the mixture explains worst, from `next`.
+bool BatchFit::Run::propose(const FitState& state, const std::vector<double>& next,
+                            std::vector<double>& proposal) const {
+    if (rule() != ParameterRule::point || !model().has_empty_component(state.stats.data()))
         return false;
-    const std::size_t K = model.n_components();
-    const std::size_t D = model.n_features();
-    const std::size_t n = context.rows.n_rows;
+    const std::size_t K = model().n_components();
+    const std::size_t D = model().n_features();
+    const std::size_t n = rows_.n_rows;
     const double* counts =
-        state_.stats.data() + detail::stats_layout(model.covariance(), K, D).counts;
+        state.stats.data() + detail::stats_layout(model().covariance(), K, D).counts;
     std::vector<double> density(n);
     detail::AssignOutputs out;
     out.log_density = density.data();
-    assign(model.prepare(Kind::point, next_.data()), context.rows, out, context.n_threads,
-           context.poll);
+    assign(model().prepare(Kind::point, next.data()), rows_, out, n_threads_, poll_);
     std::vector<std::size_t> order;
     for (std::size_t row = 0; row < n; ++row) {
         const bool counted =
-            context.rows.weights == nullptr ||
-            context.rows.weights[static_cast<std::ptrdiff_t>(row) * context.rows.weight_stride] > 0;
+            rows_.weights == nullptr ||
+            rows_.weights[static_cast<std::ptrdiff_t>(row) * rows_.weight_stride] > 0;
         if (counted)
             order.push_back(row);
     }
     std::stable_sort(order.begin(), order.end(),
                      [&density](std::size_t a, std::size_t b) { return density[a] < density[b]; });
-    proposal = next_;
+    proposal = next;
     double* weights = proposal.data();
     double* means = weights + K;
     double* covariances = means + K * D;
@@ -177,16 +192,15 @@ bool BatchFit::propose(const Context& context, std::vector<double>& proposal) {
             continue;
         const std::size_t row = order[std::min(worst++, order.size() - 1)];
         for (std::size_t i = 0; i < D; ++i) {
-            const auto at = static_cast<std::ptrdiff_t>(row) * context.rows.row_stride +
-                            static_cast<std::ptrdiff_t>(i) * context.rows.column_stride;
-            const double x =
-                context.rows.is_float
-                    ? static_cast<double>(static_cast<const float*>(context.rows.data)[at])
-                    : static_cast<const double*>(context.rows.data)[at];
-            means[k * D + i] = x - context.setup.origin[i];
+            const auto at = static_cast<std::ptrdiff_t>(row) * rows_.row_stride +
+                            static_cast<std::ptrdiff_t>(i) * rows_.column_stride;
+            const double x = rows_.is_float
+                                 ? static_cast<double>(static_cast<const float*>(rows_.data)[at])
+                                 : static_cast<const double*>(rows_.data)[at];
+            means[k * D + i] = x - setup_.origin[i];
         }
         if (weightless)
-            weights[k] = 1.0 / context.setup.total_weight;
+            weights[k] = 1.0 / setup_.total_weight;
     }
     if (weightless) {
         const double total = std::accumulate(weights, weights + K, 0.0);
@@ -194,8 +208,8 @@ bool BatchFit::propose(const Context& context, std::vector<double>& proposal) {
             weights[k] /= total;
     }
     const std::size_t size = (proposal.size() - K - K * D) / K;  // of one covariance, if not shared
-    if (context.options.covariance_type == CovarianceType::tied ||
-        context.options.covariance_type == CovarianceType::tied_spherical)
+    if (options_.covariance_type == CovarianceType::tied ||
+        options_.covariance_type == CovarianceType::tied_spherical)
         return true;
     std::vector<double> mean(size, 0.0);
     double filled = 0;
@@ -213,56 +227,16 @@ bool BatchFit::propose(const Context& context, std::vector<double>& proposal) {
     return true;
 }
 
-void BatchFit::iterate(const Context& context) {
-    const GaussianMixture& model = context.model();
-    Trace trace(context.options.tol, context.options.max_iter, context.setup.total_weight,
-                context.rows.is_float);
-    bool takes_proposals = true;
-    bool is_stopped = false;  // by the callback
-    for (;;) {
-        interruption_point();
-        const bool goes_on = trace.add(evaluate(context, state_.kind, state_.params, state_.stats));
-        const auto iteration = static_cast<int>(trace.values().size()) - 1;
-        is_stopped = context.options.callback &&
-                     context.options.callback({iteration, trace.values().back()});
-        if (is_stopped || !goes_on)
-            break;
-        next_.resize(state_.params.size());
-        model.update(context.rule(), state_.kind, state_.params.data(), state_.stats.data(), 0, 0,
-                     next_.data());
-        if (takes_proposals && propose(context, proposal_)) {
-            const double proposed = evaluate(context, state_.kind, proposal_, next_stats_);
-            takes_proposals = proposed >= evaluate(context, state_.kind, next_, next_stats_);
-            if (takes_proposals)
-                next_.swap(proposal_);
-        }
-        state_.params.swap(next_);
-    }
-    state_.lower_bounds = trace.values();
-    state_.stop_reason = is_stopped ? StopReason::callback : trace.reason();
-}
-
-const BatchFit::State& BatchFit::run(const Setup& setup, const detail::RowsView& rows,
-                                     const GaussianMixtureOptions& options,
-                                     std::uint64_t random_state, int n_threads, const Poll& poll) {
-    const Context context{setup, rows, options, n_threads, poll};
-    std::exception_ptr failure;
-    bool found = false;
-    for (int i = 0; i < options.n_init; ++i) {
-        try {
-            init(context, start_seed(random_state, static_cast<std::uint64_t>(i)));
-            iterate(context);
-        } catch (const NumericalError&) {
-            if (!failure)
-                failure = std::current_exception();
-            continue;
-        }
-        if (!found || state_.lower_bounds.back() > best_.lower_bounds.back())
-            std::swap(state_, best_);
-        found = true;
-    }
-    if (!found)
-        std::rethrow_exception(failure);
+const FitState& BatchFit::run(const Setup& setup, const detail::RowsView& rows,
+                              const GaussianMixtureOptions& options, std::uint64_t random_state,
+                              int n_threads, const Poll& poll) {
+    const LoopControl control{options.tol, options.max_iter, setup.total_weight, rows.is_float,
+                              options.callback};
+    Run fit(setup, rows, options, n_threads, poll, state_, space_);
+    best_of_starts(options.n_init, random_state, state_, best_, [&](std::uint64_t seed) {
+        fit.init(seed);
+        iterate(fit, control, state_, loop_);
+    });
     return best_;
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "models/batch_loop.hpp"
 #include "models/gaussian_mixture.hpp"
 #include "vemfast/fit.hpp"
 
@@ -23,6 +24,15 @@ struct Setup {
     double total_weight;
 };
 
+struct Weight {
+    double total = 0;
+    std::size_t positive = 0;  // rows of positive weight
+};
+
+// Throws std::invalid_argument, which names the row, unless the weights (if there are any) are
+// finite, not negative, not all zero, and in the range of the arithmetic.
+Weight check_weights(const detail::RowsView& rows);
+
 // Checks the rows and their weights, and configures a model for them. `weightless`: for the states
 // of a chain, which have no weights and may be more than the rows.
 Setup configure(const detail::RowsView& rows, const GaussianMixtureOptions& options, int n_threads,
@@ -36,33 +46,18 @@ void start_statistics(const Setup& setup, const detail::RowsView& rows,
 // Fits, one after another, in memory that is used again.
 class BatchFit {
   public:
-    // What is left of a fit: the parameters and statistics of the last full iteration.
-    struct State {
-        Kind kind = Kind::point;
-        std::vector<double> params, stats, lower_bounds;
-        StopReason stop_reason = StopReason::max_iter;
-    };
-
     // Runs all starts; the result is that of highest objective.
-    const State& run(const Setup& setup, const detail::RowsView& rows,
-                     const GaussianMixtureOptions& options, std::uint64_t random_state,
-                     int n_threads, const Poll& poll);
+    const FitState& run(const Setup& setup, const detail::RowsView& rows,
+                        const GaussianMixtureOptions& options, std::uint64_t random_state,
+                        int n_threads, const Poll& poll);
 
   private:
-    struct Context;
-    void init(const Context& context, std::uint64_t seed);
-    void iterate(const Context& context);
-    bool propose(const Context& context, std::vector<double>& proposal);
-    double evaluate(const Context& context, Kind kind, const std::vector<double>& params,
-                    std::vector<double>& stats);
+    class Run;
 
-    State state_, best_;
-    std::vector<double> next_, next_stats_, proposal_;
+    FitState state_, best_;
+    LoopSpace loop_;
     IterationSpace space_;
 };
-
-// The seed of the index-th start under a random state.
-std::uint64_t start_seed(std::uint64_t random_state, std::uint64_t index);
 
 detail::RowsView view_of(const Rows& rows);
 

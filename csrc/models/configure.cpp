@@ -150,10 +150,7 @@ double value_at(const detail::RowsView& rows, std::size_t row, std::size_t colum
                          : static_cast<const double*>(rows.data)[at];
 }
 
-struct Weight {
-    double total = 0;
-    std::size_t positive = 0;  // rows of positive weight
-};
+}  // namespace
 
 // The largest weight must be above, and their sum below: outside, products with the data leave the
 // numbers. Scores of float rows take float weights.
@@ -179,6 +176,8 @@ Weight check_weights(const detail::RowsView& rows) {
             "; weights count rows, so rescale them");
     return found;
 }
+
+namespace {
 
 void check_rows(const detail::RowsView& rows, const Options& options, const Weight& weight,
                 bool weightless) {

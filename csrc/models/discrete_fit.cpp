@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
 #include <limits>
 #include <memory>
 #include <numeric>
@@ -12,8 +11,6 @@
 #include "models/data_sets.hpp"
 #include "models/discrete_sets.hpp"
 #include "models/discrete_starts.hpp"
-#include "models/trace.hpp"
-#include "vemfast/errors.hpp"
 #include "vemfast/require.hpp"
 
 namespace vemfast::models {
@@ -24,13 +21,6 @@ using detail::LocalRule;
 namespace {
 
 constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();
-
-// What is left of a fit: the parameters and statistics of the last full iteration.
-struct State {
-    Kind kind = Kind::point;
-    std::vector<double> params, stats, lower_bounds;
-    StopReason stop_reason = StopReason::max_iter;
-};
 
 // The fit of one data set.
 class DiscreteFit {
@@ -65,26 +55,76 @@ class DiscreteFit {
     const DiscreteMixture& model() const { return model_; }
 
     // Runs all starts; the result is that of highest objective.
-    State run(std::uint64_t random_state) {
-        State best;
-        std::exception_ptr failure;
-        bool found = false;
-        for (int i = 0; i < options_.n_init; ++i) {
-            try {
-                init(start_seed(random_state, static_cast<std::uint64_t>(i)));
-                iterate();
-            } catch (const NumericalError&) {
-                if (!failure)
-                    failure = std::current_exception();
-                continue;
-            }
-            if (!found || state_.lower_bounds.back() > best.lower_bounds.back())
-                std::swap(state_, best);
-            found = true;
-        }
-        if (!found)
-            std::rethrow_exception(failure);
+    FitState run(std::uint64_t random_state) {
+        const LoopControl control{options_.tol, options_.max_iter, total_weight_, is_float_,
+                                  options_.callback};
+        FitState best;
+        LoopSpace space;
+        best_of_starts(options_.n_init, random_state, state_, best, [&](std::uint64_t seed) {
+            init(seed);
+            iterate(*this, control, state_, space);
+        });
         return best;
+    }
+
+    // ---- what the loop asks ----------------------------------------------------------------
+
+    double evaluate(Kind kind, const std::vector<double>& params,
+                    std::vector<double>& stats) const {
+        pass(model_.prepare(kind, params.data()), options_.local_rule, 0, stats);
+        return stats[0] + model_.global_term(kind, params.data());
+    }
+
+    static void accept() {}
+
+    void update(const FitState& state, std::vector<double>& next) const {
+        model_.update(options_.parameter_rule, state.kind, state.params.data(), state.stats.data(),
+                      0, 0, next.data());
+    }
+
+    double size_of_terms(const FitState& state) const {
+        if (!has_counts())
+            return 0.0;
+        const double* counts = state.stats.data() + 2;
+        const std::size_t size = F_ * K_ * (state.kind == Kind::point ? 1 : 2);
+        const double* components = state.params.data() + state.params.size() - size;
+        return size_of_count_terms(counts, counts + K_, state.kind, components, F_, K_);
+    }
+
+    // Re-seeds components without rows halfway between the mean of the others and the rows that
+    // the mixture explains worst, from `next`.
+    bool propose(const FitState& state, const std::vector<double>& next,
+                 std::vector<double>& proposal) const {
+        const double* counts = state.stats.data() + 2;
+        if (state.kind != Kind::point || *std::min_element(counts, counts + K_) > 0)
+            return false;
+        const std::vector<double> density = log_densities(next);
+        std::vector<std::size_t> order;
+        for (std::size_t row = 0; row < rows_.n_rows; ++row) {
+            if (rows_.weights == nullptr || rows_.weights[row] > 0)
+                order.push_back(row);
+        }
+        std::stable_sort(order.begin(), order.end(), [&density](std::size_t a, std::size_t b) {
+            return density[a] < density[b];
+        });
+        proposal = next;
+        double* table = proposal.data() + K_;
+        double filled = 0;
+        for (std::size_t k = 0; k < K_; ++k)
+            filled += std::max(counts[k], 0.0);
+        std::vector<double> mean(F_, 0.0);
+        for (std::size_t i = 0; i < F_ * K_; ++i)
+            mean[i / K_] += table[i] * std::max(counts[i % K_], 0.0) / filled;
+        std::size_t worst = 0;
+        for (std::size_t k = 0; k < K_; ++k) {
+            if (counts[k] > 0)
+                continue;
+            const double* x = points_.data() + order[std::min(worst++, order.size() - 1)] * F_;
+            for (std::size_t f = 0; f < F_; ++f)
+                table[f * K_ + k] = 0.5 * (x[f] + mean[f]);
+        }
+        give_weight(counts, proposal.data());
+        return true;
     }
 
   private:
@@ -92,12 +132,6 @@ class DiscreteFit {
               std::vector<double>& stats) const {
         stats.resize(model_.stats_size());
         e_step(table, rows_, is_float_, rule, seed, 0, n_threads_, poll_, stats.data());
-    }
-
-    double evaluate(Kind kind, const std::vector<double>& params,
-                    std::vector<double>& stats) const {
-        pass(model_.prepare(kind, params.data()), options_.local_rule, 0, stats);
-        return stats[0] + model_.global_term(kind, params.data());
     }
 
     // ---- the start -------------------------------------------------------------------------
@@ -156,7 +190,7 @@ class DiscreteFit {
         }
     }
 
-    // ---- the loop --------------------------------------------------------------------------
+    // ---- helpers ---------------------------------------------------------------------------
 
     std::vector<double> log_densities(const std::vector<double>& point) const {
         std::vector<double> density(rows_.n_rows);
@@ -164,41 +198,6 @@ class DiscreteFit {
         out.log_density = density.data();
         assign(model_.prepare(Kind::point, point.data()), rows_, is_float_, out, n_threads_, poll_);
         return density;
-    }
-
-    // Re-seeds components without rows halfway between the mean of the others and the rows that
-    // the mixture explains worst, from `next_`.
-    bool propose(std::vector<double>& proposal) const {
-        const double* counts = state_.stats.data() + 2;
-        if (state_.kind != Kind::point || *std::min_element(counts, counts + K_) > 0)
-            return false;
-        const std::vector<double> density = log_densities(next_);
-        std::vector<std::size_t> order;
-        for (std::size_t row = 0; row < rows_.n_rows; ++row) {
-            if (rows_.weights == nullptr || rows_.weights[row] > 0)
-                order.push_back(row);
-        }
-        std::stable_sort(order.begin(), order.end(), [&density](std::size_t a, std::size_t b) {
-            return density[a] < density[b];
-        });
-        proposal = next_;
-        double* table = proposal.data() + K_;
-        double filled = 0;
-        for (std::size_t k = 0; k < K_; ++k)
-            filled += std::max(counts[k], 0.0);
-        std::vector<double> mean(F_, 0.0);
-        for (std::size_t i = 0; i < F_ * K_; ++i)
-            mean[i / K_] += table[i] * std::max(counts[i % K_], 0.0) / filled;
-        std::size_t worst = 0;
-        for (std::size_t k = 0; k < K_; ++k) {
-            if (counts[k] > 0)
-                continue;
-            const double* x = points_.data() + order[std::min(worst++, order.size() - 1)] * F_;
-            for (std::size_t f = 0; f < F_; ++f)
-                table[f * K_ + k] = 0.5 * (x[f] + mean[f]);
-        }
-        give_weight(counts, proposal.data());
-        return true;
     }
 
     // Where a component has no weight, those without rows get that of a row.
@@ -210,39 +209,6 @@ class DiscreteFit {
         const double total = std::accumulate(weights, weights + K_, 0.0);
         for (std::size_t k = 0; k < K_; ++k)
             weights[k] /= total;
-    }
-
-    void iterate() {
-        Trace trace(options_.tol, options_.max_iter, total_weight_, is_float_);
-        bool takes_proposals = true;
-        for (;;) {
-            interruption_point();
-            const double objective = evaluate(state_.kind, state_.params, state_.stats);
-            const bool fell = !trace.values().empty() && objective < trace.values().back();
-            if (!trace.add(objective, fell ? size_of_terms() : 0.0))
-                break;
-            next_.resize(state_.params.size());
-            model_.update(options_.parameter_rule, state_.kind, state_.params.data(),
-                          state_.stats.data(), 0, 0, next_.data());
-            if (takes_proposals && propose(proposal_)) {
-                const double proposed = evaluate(state_.kind, proposal_, next_stats_);
-                takes_proposals = proposed >= evaluate(state_.kind, next_, next_stats_);
-                if (takes_proposals)
-                    next_.swap(proposal_);
-            }
-            state_.params.swap(next_);
-        }
-        state_.lower_bounds = trace.values();
-        state_.stop_reason = trace.reason();
-    }
-
-    double size_of_terms() const {
-        if (!has_counts())
-            return 0.0;
-        const double* counts = state_.stats.data() + 2;
-        const std::size_t size = F_ * K_ * (state_.kind == Kind::point ? 1 : 2);
-        const double* components = state_.params.data() + state_.params.size() - size;
-        return size_of_count_terms(counts, counts + K_, state_.kind, components, F_, K_);
     }
 
     static constexpr int kLloydIterations = 100;
@@ -257,21 +223,27 @@ class DiscreteFit {
     const DiscreteMixture& model_;
     std::size_t K_, F_;
     double total_weight_ = 0;
-    State state_;
-    std::vector<double> next_, next_stats_, proposal_;
+    FitState state_;
 };
 
-void resize(DiscreteFits& out, std::size_t n, std::size_t params_size, std::size_t means_size) {
-    out.params.resize(n * params_size, kNothing);
-    out.mean_weights.resize(n * means_size, kNothing);
-    out.lower_bound.resize(n, kNothing);
-    out.n_iter.resize(n, 0);
-    out.stop_reason.resize(n, static_cast<std::int8_t>(StopReason::failed));
-    out.degenerate.resize(n, 0);
-    out.trace.resize(n + 1, 0);
+bool has_empty_component(const FitState& state, std::size_t n_components) {
+    const double* counts = state.stats.data() + 2;
+    return state.kind == Kind::point && *std::min_element(counts, counts + n_components) <= 0;
 }
 
 }  // namespace
+
+DiscreteFitted fit_discrete_mixture(const DiscreteMixture& like, const IndexedRows& rows,
+                                    bool is_float, const DiscreteFitOptions& options,
+                                    std::uint64_t random_state, int n_threads, const Poll& poll) {
+    DiscreteFit fit(like, rows, is_float, options, n_threads, poll);
+    DiscreteFitted out{fit.run(random_state), {}};
+    if (out.state.kind == Kind::posterior) {
+        out.mean_weights.resize(like.n_components());
+        fit.model().mean_weights(out.state.params.data(), out.mean_weights.data());
+    }
+    return out;
+}
 
 DiscreteFits fit_discrete_mixtures(const DiscreteMixture& like, const DiscreteData& data,
                                    const DiscreteFitOptions& options,
@@ -282,44 +254,29 @@ DiscreteFits fit_discrete_mixtures(const DiscreteMixture& like, const DiscreteDa
     const bool posterior = options.parameter_rule == ParameterRule::posterior;
     const std::size_t size = like.params_size(posterior ? Kind::posterior : Kind::point);
     DiscreteFits out;
-    resize(out, n, size, posterior ? K : 0);
-    std::vector<std::vector<double>> traces(n);
-    std::vector<std::string> messages(n);
-
+    out.params.resize(n * size, kNothing);
+    out.mean_weights.resize(posterior ? n * K : 0, kNothing);
+    Recorder recorder(out, n);
     const auto fit_one = [&](std::size_t i, int /*slot*/, int threads, const Poll& ask) {
-        try {
+        recorder.guarded(i, [&] {
             const IndexedRows rows =
                 slice(data.rows, static_cast<std::size_t>(data.sets[i]),
                       static_cast<std::size_t>(data.sets[i + 1] - data.sets[i]));
-            DiscreteFit fit(like, rows, data.is_float, options, threads, ask);
-            State state = fit.run(random_states[i]);
+            const DiscreteFitted fitted = fit_discrete_mixture(like, rows, data.is_float, options,
+                                                               random_states[i], threads, ask);
+            const FitState& state = fitted.state;
             std::copy(state.params.begin(), state.params.end(), out.params.data() + i * size);
-            if (posterior)
-                fit.model().mean_weights(state.params.data(), out.mean_weights.data() + i * K);
-            const double* counts = state.stats.data() + 2;
-            const bool empty = *std::min_element(counts, counts + K) <= 0;
-            out.lower_bound[i] = state.lower_bounds.back();
-            out.n_iter[i] = static_cast<std::int32_t>(state.lower_bounds.size()) - 1;
-            out.stop_reason[i] = static_cast<std::int8_t>(state.stop_reason);
-            out.degenerate[i] = state.kind == Kind::point && empty ? 1 : 0;
-            traces[i] = std::move(state.lower_bounds);
-        } catch (const NumericalError& error) {
-            messages[i] = error.what();
-        } catch (const std::invalid_argument& error) {
-            messages[i] = error.what();
-        }
+            std::copy(fitted.mean_weights.begin(), fitted.mean_weights.end(),
+                      out.mean_weights.data() + i * K);
+            recorder.keep(i, state, has_empty_component(state, K));
+        });
     };
     const auto work = [&](std::size_t i) {
         const auto rows = static_cast<double>(data.sets[i + 1] - data.sets[i]);
         return rows * static_cast<double>(2 * K * like.shape().n_features);
     };
     for_data_sets(n, n_threads, poll, work, fit_one);
-    for (std::size_t i = 0; i < n; ++i) {
-        out.lower_bounds.insert(out.lower_bounds.end(), traces[i].begin(), traces[i].end());
-        out.trace[i + 1] = static_cast<std::int64_t>(out.lower_bounds.size());
-        if (!messages[i].empty())
-            out.failures.emplace_back(static_cast<std::int64_t>(i), std::move(messages[i]));
-    }
+    recorder.finish();
     return out;
 }
 

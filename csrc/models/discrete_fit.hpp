@@ -1,13 +1,12 @@
-// Discrete mixtures of many small data sets, fitted in parallel under the batch schedule without a
-// driver from outside: the loop of batch_fit.hpp, over bits, counts or codes.
+// Discrete mixtures, one or those of many small data sets in parallel, fitted under the batch
+// schedule without a driver from outside: the loop of batch_loop.hpp, over bits, counts or codes.
 #pragma once
 
 #include <cstdint>
-#include <string>
-#include <utility>
 #include <vector>
 
 #include "models/discrete_mixture.hpp"
+#include "models/fit_records.hpp"
 #include "vemfast/fit.hpp"
 #include "vemfast/poll.hpp"
 #include "vemfast/version.hpp"
@@ -34,19 +33,28 @@ struct DiscreteFitOptions {
     // Poisson rates: the shapes of priors whose rates are each data set's own, so that they have
     // its means; empty: the priors are the model's.
     std::vector<double> shapes;
+    FitCallback callback;  // of a single fit
 };
 
-// Arrays over the data sets, one after another; NaN where a fit failed.
-struct DiscreteFits {
+// One fit, and of a posterior E[weights].
+struct DiscreteFitted {
+    FitState state;
+    std::vector<double> mean_weights;
+};
+
+// Fits `like` to all rows, within a PollScope. Throws std::invalid_argument, NumericalError,
+// Interrupted.
+VEMFAST_API DiscreteFitted fit_discrete_mixture(const DiscreteMixture& like,
+                                                const detail::IndexedRows& rows, bool is_float,
+                                                const DiscreteFitOptions& options,
+                                                std::uint64_t random_state, int n_threads,
+                                                const Poll& poll);
+
+// Arrays over the data sets, one after another; NaN where a fit failed. Degenerate: a component
+// without rows.
+struct DiscreteFits : FitRecords {
     std::vector<double> params;        // by feature, the component last
     std::vector<double> mean_weights;  // posteriors: E[weights]
-    std::vector<double> lower_bound;
-    std::vector<std::int32_t> n_iter;
-    std::vector<std::int8_t> stop_reason;  // StopReason
-    std::vector<std::uint8_t> degenerate;  // a component without rows
-    std::vector<double> lower_bounds;      // the traces, one after another
-    std::vector<std::int64_t> trace;       // n_sets + 1: where each begins
-    std::vector<std::pair<std::int64_t, std::string>> failures;
 };
 
 // Fits `like` to each data set. One that cannot be fitted is reported and stops nothing. Throws

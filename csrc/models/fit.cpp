@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <limits>
-#include <string>
-#include <utility>
 
 #include "models/batch_fit.hpp"
 #include "models/data_sets.hpp"
-#include "vemfast/errors.hpp"
+#include "models/fit_records.hpp"
 #include "vemfast/require.hpp"
 
 namespace vemfast {
@@ -29,7 +27,7 @@ struct Target {
 };
 
 // Writes a state in the data's coordinates.
-void write(const models::Setup& setup, const BatchFit::State& state,
+void write(const models::Setup& setup, const models::FitState& state,
            const GaussianMixtureShape& shape, const Target& to) {
     const std::size_t K = shape.n_components;
     const std::size_t D = shape.n_features;
@@ -58,7 +56,7 @@ void write(const models::Setup& setup, const BatchFit::State& state,
         to.covariances[i] = from[i] / to.degrees_of_freedom[i / size];
 }
 
-bool is_degenerate(const models::Setup& setup, const BatchFit::State& state) {
+bool is_degenerate(const models::Setup& setup, const models::FitState& state) {
     return state.kind == Kind::point && (setup.model.has_empty_component(state.stats.data()) ||
                                          !setup.model.at_edge(state.params.data()).empty());
 }
@@ -74,11 +72,6 @@ void resize(GaussianMixtureFits& out, std::size_t n_fits, const GaussianMixtureS
     out.mean_precision.resize(n_fits * shape.mean_precision, kNothing);
     out.degrees_of_freedom.resize(n_fits * shape.degrees_of_freedom, kNothing);
     out.origins.resize(n_fits * shape.n_features, kNothing);
-    out.lower_bound.resize(n_fits, kNothing);
-    out.n_iter.resize(n_fits, 0);
-    out.stop_reason.resize(n_fits, static_cast<std::int8_t>(StopReason::failed));
-    out.degenerate.resize(n_fits, 0);
-    out.trace.resize(n_fits + 1, 0);
 }
 
 Target target_of(GaussianMixtureFits& out, std::size_t i) {
@@ -101,7 +94,7 @@ GaussianMixtureFit fit(const Rows& rows, const GaussianMixtureOptions& options,
     models::check_options(options, view.n_features);
     const models::Setup setup = models::configure(view, options, n_threads, poll);
     BatchFit engine;
-    const BatchFit::State& state = engine.run(setup, view, options, random_state, n_threads, poll);
+    const models::FitState& state = engine.run(setup, view, options, random_state, n_threads, poll);
     GaussianMixtureFit out;
     out.shape = models::shape_of(options, view.n_features);
     out.weights.resize(out.shape.n_components);
@@ -130,31 +123,22 @@ GaussianMixtureFits fit_many(std::span<const Rows> data, std::size_t n_features,
             " random states for ", data.size(), " data sets");
     GaussianMixtureFits out;
     resize(out, data.size(), models::shape_of(options, n_features));
-    std::vector<std::vector<double>> traces(data.size());
-    std::vector<std::string> messages(data.size());
+    models::Recorder recorder(out, data.size());
     std::vector<BatchFit> engines(
         static_cast<std::size_t>(exec::n_slots(static_cast<std::int64_t>(data.size()), n_threads)));
 
     const auto fit_one = [&](std::size_t i, int slot, int threads, const Poll& ask) {
         BatchFit& engine = engines[static_cast<std::size_t>(slot)];
-        try {
+        recorder.guarded(i, [&] {
             const auto view = models::view_of(data[i]);
             require(view.n_features == n_features, "X has ", view.n_features, " features, but ",
                     n_features, " are expected");
             const models::Setup setup = models::configure(view, options, threads, ask);
-            const BatchFit::State& state =
+            const models::FitState& state =
                 engine.run(setup, view, options, random_states[i], threads, ask);
             write(setup, state, out.shape, target_of(out, i));
-            traces[i] = state.lower_bounds;
-            out.lower_bound[i] = state.lower_bounds.back();
-            out.n_iter[i] = static_cast<std::int32_t>(state.lower_bounds.size()) - 1;
-            out.stop_reason[i] = static_cast<std::int8_t>(state.stop_reason);
-            out.degenerate[i] = is_degenerate(setup, state) ? 1 : 0;
-        } catch (const NumericalError& error) {
-            messages[i] = error.what();
-        } catch (const std::invalid_argument& error) {
-            messages[i] = error.what();
-        }
+            recorder.keep(i, state, is_degenerate(setup, state));
+        });
     };
 
     const auto work = [&](std::size_t i) {
@@ -164,12 +148,7 @@ GaussianMixtureFits fit_many(std::span<const Rows> data, std::size_t n_features,
     };
     models::for_data_sets(data.size(), n_threads, poll, work, fit_one);
 
-    for (std::size_t i = 0; i < data.size(); ++i) {
-        out.lower_bounds.insert(out.lower_bounds.end(), traces[i].begin(), traces[i].end());
-        out.trace[i + 1] = static_cast<std::int64_t>(out.lower_bounds.size());
-        if (!messages[i].empty())
-            out.failures.emplace_back(static_cast<std::int64_t>(i), std::move(messages[i]));
-    }
+    recorder.finish();
     return out;
 }
 

@@ -70,6 +70,8 @@ class VEMFAST_API LatentDirichlet {
     LdaTable prepare(Kind kind, const double* params, int n_threads, const Poll& poll) const;
 
     const detail::DirichletCategorical& topics() const { return topics_; }
+    // What alpha is, or where it begins.
+    const std::vector<double>& first_alpha() const { return alpha_; }
     bool is_float() const { return is_float_; }
     bool learns_eta() const { return learn_eta_; }
     // An empty table for so many words.

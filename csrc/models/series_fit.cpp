@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
 #include <limits>
 #include <memory>
 
@@ -11,8 +10,6 @@
 #include "models/discrete_sets.hpp"
 #include "models/discrete_starts.hpp"
 #include "models/starts.hpp"
-#include "models/trace.hpp"
-#include "vemfast/errors.hpp"
 #include "vemfast/require.hpp"
 
 namespace vemfast::models {
@@ -47,21 +44,17 @@ HmmRows slice(const HmmRows& all, std::size_t first, std::size_t n) {
     return part;
 }
 
-Series series_of(const SeriesData& data, const std::vector<std::int64_t>& first_step,
-                 std::size_t i) {
+Series series_of(const HmmRows& rows, const Sequences& sequences) {
     Series out;
-    const auto s = static_cast<std::size_t>(data.sets[i]);
-    const auto n = static_cast<std::size_t>(data.sets[i + 1]) - s;
-    const auto first = static_cast<std::size_t>(first_step[i]);
-    out.rows = slice(data.rows, first, static_cast<std::size_t>(first_step[i + 1]) - first);
-    out.sequences.lengths = data.sequences.lengths + s;
-    out.sequences.n = n;
+    out.rows = rows;
+    out.sequences.lengths = sequences.lengths;
+    out.sequences.n = sequences.n;
     out.total_weight = static_cast<double>(out.rows.n_steps());
-    if (data.sequences.weights == nullptr)
+    if (sequences.weights == nullptr)
         return out;
-    out.sequences.weights = data.sequences.weights + s;
+    out.sequences.weights = sequences.weights;
     out.total_weight = 0;
-    for (std::size_t j = 0; j < n; ++j) {
+    for (std::size_t j = 0; j < sequences.n; ++j) {
         const double weight = out.sequences.weights[j];
         out.total_weight += weight * static_cast<double>(out.sequences.lengths[j]);
         out.step_weights.insert(out.step_weights.end(),
@@ -69,13 +62,6 @@ Series series_of(const SeriesData& data, const std::vector<std::int64_t>& first_
     }
     return out;
 }
-
-// What is left of a fit: the parameters and statistics of the last full iteration.
-struct State {
-    Kind kind = Kind::point;
-    std::vector<double> params, stats, lower_bounds;
-    StopReason stop_reason = StopReason::max_iter;
-};
 
 // The fit of one data set.
 class SeriesFit {
@@ -92,27 +78,58 @@ class SeriesFit {
     // Runs all starts; `first(seed, out)` writes where the emissions begin. The result is that of
     // highest objective.
     template <class First>
-    State run(std::uint64_t random_state, First&& first) {
-        State best;
-        std::exception_ptr failure;
-        bool found = false;
-        for (int i = 0; i < options_.n_init; ++i) {
-            try {
-                const std::uint64_t seed = start_seed(random_state, static_cast<std::uint64_t>(i));
-                init([&](double* out) { first(seed, out); });
-                iterate();
-            } catch (const NumericalError&) {
-                if (!failure)
-                    failure = std::current_exception();
-                continue;
-            }
-            if (!found || state_.lower_bounds.back() > best.lower_bounds.back())
-                std::swap(state_, best);
-            found = true;
-        }
-        if (!found)
-            std::rethrow_exception(failure);
+    FitState run(std::uint64_t random_state, First&& first) {
+        const LoopControl control{options_.tol, options_.max_iter, series_.total_weight, is_float_,
+                                  options_.callback};
+        FitState best;
+        LoopSpace space;
+        best_of_starts(options_.n_init, random_state, state_, best, [&](std::uint64_t seed) {
+            init([&](double* out) { first(seed, out); });
+            iterate(*this, control, state_, space);
+        });
         return best;
+    }
+
+    // ---- what the loop asks ----------------------------------------------------------------
+
+    double evaluate(Kind kind, const std::vector<double>& params, std::vector<double>& stats) {
+        const HmmTable table = model_.prepare(kind, params.data());
+        is_poisson_ =
+            table.indexed() != nullptr && table.indexed()->family == detail::IndexedFamily::poisson;
+        if (options_.factorised) {
+            next_q_.resize(series_.rows.n_steps() * model_.n_states());
+            const detail::ChainSweeps sweeps{q_.empty() ? nullptr : q_.data(), next_q_.data(),
+                                             model_.sweeps().n_sweeps, model_.sweeps().tolerance};
+            hmm_sweep(table, series_.rows, series_.sequences, sweeps, n_threads_, poll_,
+                      stats.data());
+        } else {
+            pass(table, options_.local_rule, stats.data());
+        }
+        return stats[0] + model_.global_term(kind, params.data());
+    }
+
+    // The sum of the absolute terms of the scores of counts, most of which the log factorials take
+    // out again; 0 for other families, whose terms do not cancel.
+    double size_of_terms(const FitState& state) const {
+        if (!is_poisson_)
+            return 0;
+        const std::size_t K = model_.n_states();
+        const double* counts = state.stats.data() + 2 + K + K * K;
+        const std::size_t F = (state.stats.size() - (2 + 2 * K + K * K)) / K;
+        return size_of_count_terms(counts, counts + K, state.kind,
+                                   state.params.data() + model_.emission_at(), F, K);
+    }
+
+    void accept() { q_.swap(next_q_); }
+
+    void update(const FitState& state, std::vector<double>& next) const {
+        model_.update(options_.parameter_rule, state.kind, state.params.data(), state.stats.data(),
+                      0, 0, next.data());
+    }
+
+    static bool propose(const FitState& /*state*/, const std::vector<double>& /*next*/,
+                        std::vector<double>& /*proposal*/) {
+        return false;
     }
 
   private:
@@ -145,52 +162,6 @@ class SeriesFit {
         hmm_e_step(table, series_.rows, series_.sequences, how, poll_, stats);
     }
 
-    // The sum of the absolute terms of the scores of counts, most of which the log factorials take
-    // out again; 0 for other families, whose terms do not cancel.
-    double size_of_terms() const {
-        if (!is_poisson_)
-            return 0;
-        const std::size_t K = model_.n_states();
-        const double* counts = state_.stats.data() + 2 + K + K * K;
-        const std::size_t F = (state_.stats.size() - (2 + 2 * K + K * K)) / K;
-        return size_of_count_terms(counts, counts + K, state_.kind,
-                                   state_.params.data() + model_.emission_at(), F, K);
-    }
-
-    double evaluate() {
-        const HmmTable table = model_.prepare(state_.kind, state_.params.data());
-        is_poisson_ =
-            table.indexed() != nullptr && table.indexed()->family == detail::IndexedFamily::poisson;
-        if (options_.factorised) {
-            next_q_.resize(series_.rows.n_steps() * model_.n_states());
-            const detail::ChainSweeps sweeps{q_.empty() ? nullptr : q_.data(), next_q_.data(),
-                                             model_.sweeps().n_sweeps, model_.sweeps().tolerance};
-            hmm_sweep(table, series_.rows, series_.sequences, sweeps, n_threads_, poll_,
-                      state_.stats.data());
-        } else {
-            pass(table, options_.local_rule, state_.stats.data());
-        }
-        return state_.stats[0] + model_.global_term(state_.kind, state_.params.data());
-    }
-
-    void iterate() {
-        Trace trace(options_.tol, options_.max_iter, series_.total_weight, is_float_);
-        for (;;) {
-            interruption_point();
-            const double objective = evaluate();
-            const bool fell = !trace.values().empty() && objective < trace.values().back();
-            if (!trace.add(objective, fell ? size_of_terms() : 0.0))
-                break;
-            q_.swap(next_q_);
-            next_.resize(state_.params.size());
-            model_.update(options_.parameter_rule, state_.kind, state_.params.data(),
-                          state_.stats.data(), 0, 0, next_.data());
-            state_.params.swap(next_);
-        }
-        state_.lower_bounds = trace.values();
-        state_.stop_reason = trace.reason();
-    }
-
     const HiddenMarkov& model_;
     const Series& series_;
     const SeriesOptions& options_;
@@ -198,8 +169,8 @@ class SeriesFit {
     const Poll& poll_;
     bool is_float_;
     bool is_poisson_ = false;
-    State state_;
-    std::vector<double> next_, q_, next_q_;
+    FitState state_;
+    std::vector<double> q_, next_q_;
 };
 
 // ---- emissions -----------------------------------------------------------------------------
@@ -283,10 +254,30 @@ class DiscreteSeries {
 
 // ---- all of them ---------------------------------------------------------------------------
 
-bool has_empty_state(const HiddenMarkov& model, const State& state) {
+bool has_empty_state(const HiddenMarkov& model, const FitState& state) {
     const std::size_t K = model.n_states();
     const double* counts = state.stats.data() + 2 + K + K * K;
     return state.kind == Kind::point && *std::min_element(counts, counts + K) <= 0;
+}
+
+template <class Emission>
+SeriesFitted fit_chain(const HiddenMarkov& like, const HmmRows& rows, const Sequences& sequences,
+                       const SeriesOptions& options, const typename Emission::Options& emission,
+                       std::uint64_t random_state, int n_threads, const Poll& poll) {
+    const Series series = series_of(rows, sequences);
+    Emission own(like, series, emission, n_threads, poll);
+    const HiddenMarkov model = like.over(own.emission());
+    SeriesFit fit(model, series, options, n_threads, poll);
+    SeriesFitted out{
+        fit.run(random_state, [&](std::uint64_t seed, double* to) { own.first(seed, to); }),
+        {},
+        own.origin()};
+    if (out.state.kind == Kind::posterior) {
+        const std::size_t K = model.n_states();
+        out.chain_means.resize(K * (K + 1));
+        model.mean_chain(out.state.params.data(), out.chain_means.data());
+    }
+    return out;
 }
 
 template <class Emission>
@@ -309,38 +300,28 @@ SeriesFits fit_series(const HiddenMarkov& like, const SeriesData& data,
     out.params.resize(n * out.params_size, kNothing);
     out.chain_means.resize(posterior ? n * K * (K + 1) : 0, kNothing);
     out.origins.resize(n * origin_size, kNothing);
-    out.lower_bound.resize(n, kNothing);
-    out.n_iter.resize(n, 0);
-    out.stop_reason.resize(n, static_cast<std::int8_t>(StopReason::failed));
-    out.degenerate.resize(n, 0);
-    out.trace.resize(n + 1, 0);
-    std::vector<std::vector<double>> traces(n);
-    std::vector<std::string> messages(n);
-
+    Recorder recorder(out, n);
     const auto fit_one = [&](std::size_t i, int /*slot*/, int threads, const Poll& ask) {
-        try {
-            const Series series = series_of(data, first_step, i);
-            Emission own(like, series, emission, threads, ask);
-            const HiddenMarkov model = like.over(own.emission());
-            SeriesFit fit(model, series, options, threads, ask);
-            State state = fit.run(random_states[i],
-                                  [&](std::uint64_t seed, double* to) { own.first(seed, to); });
+        recorder.guarded(i, [&] {
+            const auto first = static_cast<std::size_t>(first_step[i]);
+            const HmmRows rows =
+                slice(data.rows, first, static_cast<std::size_t>(first_step[i + 1]) - first);
+            Sequences sequences;
+            sequences.lengths = data.sequences.lengths + data.sets[i];
+            sequences.n = static_cast<std::size_t>(data.sets[i + 1] - data.sets[i]);
+            if (data.sequences.weights != nullptr)
+                sequences.weights = data.sequences.weights + data.sets[i];
+            const SeriesFitted fitted = fit_chain<Emission>(
+                like, rows, sequences, options, emission, random_states[i], threads, ask);
+            const FitState& state = fitted.state;
             std::copy(state.params.begin(), state.params.end(),
                       out.params.data() + i * out.params_size);
-            std::copy(own.origin().begin(), own.origin().end(),
+            std::copy(fitted.origin.begin(), fitted.origin.end(),
                       out.origins.data() + i * origin_size);
-            if (posterior)
-                model.mean_chain(state.params.data(), out.chain_means.data() + i * K * (K + 1));
-            out.lower_bound[i] = state.lower_bounds.back();
-            out.n_iter[i] = static_cast<std::int32_t>(state.lower_bounds.size()) - 1;
-            out.stop_reason[i] = static_cast<std::int8_t>(state.stop_reason);
-            out.degenerate[i] = has_empty_state(model, state) ? 1 : 0;
-            traces[i] = std::move(state.lower_bounds);
-        } catch (const NumericalError& error) {
-            messages[i] = error.what();
-        } catch (const std::invalid_argument& error) {
-            messages[i] = error.what();
-        }
+            std::copy(fitted.chain_means.begin(), fitted.chain_means.end(),
+                      out.chain_means.data() + i * K * (K + 1));
+            recorder.keep(i, state, has_empty_state(like, state));
+        });
     };
     const auto work = [&](std::size_t i) {
         const auto steps = static_cast<double>(first_step[i + 1] - first_step[i]);
@@ -348,23 +329,45 @@ SeriesFits fit_series(const HiddenMarkov& like, const SeriesData& data,
         return steps * (size + 3.0 * static_cast<double>(K * K));
     };
     for_data_sets(n, n_threads, poll, work, fit_one);
-    for (std::size_t i = 0; i < n; ++i) {
-        out.lower_bounds.insert(out.lower_bounds.end(), traces[i].begin(), traces[i].end());
-        out.trace[i + 1] = static_cast<std::int64_t>(out.lower_bounds.size());
-        if (!messages[i].empty())
-            out.failures.emplace_back(static_cast<std::int64_t>(i), std::move(messages[i]));
-    }
+    recorder.finish();
     return out;
 }
 
+void check_emission(const HiddenMarkov& like, const GaussianMixtureOptions& emission) {
+    check_options(emission, std::get<const GaussianMixture*>(like.emission())->n_features());
+}
+
+void check_emission(const HmmRows& rows) {
+    require(!detail::is_csr(std::get<detail::IndexedRows>(rows.rows).storage),
+            "series of one fit each are dense");
+}
+
 }  // namespace
+
+SeriesFitted fit_gaussian_chain(const HiddenMarkov& like, const HmmRows& rows,
+                                const Sequences& sequences, const SeriesOptions& options,
+                                const GaussianMixtureOptions& emission, std::uint64_t random_state,
+                                int n_threads, const Poll& poll) {
+    check_emission(like, emission);
+    return fit_chain<GaussianSeries>(like, rows, sequences, options, emission, random_state,
+                                     n_threads, poll);
+}
+
+SeriesFitted fit_discrete_chain(const HiddenMarkov& like, const HmmRows& rows,
+                                const Sequences& sequences, const SeriesOptions& options,
+                                const DiscreteSeriesOptions& emission, std::uint64_t random_state,
+                                int n_threads, const Poll& poll) {
+    check_emission(rows);
+    return fit_chain<DiscreteSeries>(like, rows, sequences, options, emission, random_state,
+                                     n_threads, poll);
+}
 
 SeriesFits fit_gaussian_series(const HiddenMarkov& like, const SeriesData& data,
                                const SeriesOptions& options, const GaussianMixtureOptions& emission,
                                const std::uint64_t* random_states, int n_threads,
                                const Poll& poll) {
     const std::size_t D = std::get<const GaussianMixture*>(like.emission())->n_features();
-    check_options(emission, D);
+    check_emission(like, emission);
     return fit_series<GaussianSeries>(like, data, options, emission, D, random_states, n_threads,
                                       poll);
 }
@@ -373,8 +376,7 @@ SeriesFits fit_discrete_series(const HiddenMarkov& like, const SeriesData& data,
                                const SeriesOptions& options, const DiscreteSeriesOptions& emission,
                                const std::uint64_t* random_states, int n_threads,
                                const Poll& poll) {
-    const auto& rows = std::get<detail::IndexedRows>(data.rows.rows);
-    require(!detail::is_csr(rows.storage), "series of one fit each are dense");
+    check_emission(data.rows);
     return fit_series<DiscreteSeries>(like, data, options, emission, 0, random_states, n_threads,
                                       poll);
 }

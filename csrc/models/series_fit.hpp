@@ -1,13 +1,11 @@
-// Hidden Markov models of many small data sets, fitted in parallel under the batch schedule without
-// a driver from outside: the loop of batch_fit.hpp, over sequences.
+// Hidden Markov models, one or those of many small data sets in parallel, fitted under the batch
+// schedule without a driver from outside: the loop of batch_loop.hpp, over sequences.
 #pragma once
 
 #include <cstdint>
-#include <optional>
-#include <string>
-#include <utility>
 #include <vector>
 
+#include "models/fit_records.hpp"
 #include "models/hmm.hpp"
 #include "models/rules.hpp"
 #include "vemfast/fit.hpp"
@@ -33,6 +31,7 @@ struct SeriesOptions {
     int max_iter = 100;
     int n_init = 1;
     std::vector<double> start, transitions;  // K, K x K: where every chain begins
+    FitCallback callback;                    // of a single fit
 };
 
 // How the emissions of discrete families are configured and begin.
@@ -44,19 +43,34 @@ struct DiscreteSeriesOptions {
     std::vector<double> shapes;
 };
 
-// Arrays over the data sets, one after another; NaN where a fit failed.
-struct SeriesFits {
+// One fit, of a posterior E[start] and E[transitions], and of Gaussian emissions the origin.
+struct SeriesFitted {
+    FitState state;
+    std::vector<double> chain_means, origin;
+};
+
+// Fits `like`, with the emissions that the data ask for, to all sequences of one data set, within a
+// PollScope. Throws std::invalid_argument, NumericalError, Interrupted.
+VEMFAST_API SeriesFitted fit_gaussian_chain(const HiddenMarkov& like, const HmmRows& rows,
+                                            const Sequences& sequences,
+                                            const SeriesOptions& options,
+                                            const GaussianMixtureOptions& emission,
+                                            std::uint64_t random_state, int n_threads,
+                                            const Poll& poll);
+VEMFAST_API SeriesFitted fit_discrete_chain(const HiddenMarkov& like, const HmmRows& rows,
+                                            const Sequences& sequences,
+                                            const SeriesOptions& options,
+                                            const DiscreteSeriesOptions& emission,
+                                            std::uint64_t random_state, int n_threads,
+                                            const Poll& poll);
+
+// Arrays over the data sets, one after another; NaN where a fit failed. Degenerate: a state that no
+// step is in.
+struct SeriesFits : FitRecords {
     std::size_t params_size = 0;
     std::vector<double> params;
     std::vector<double> chain_means;  // posteriors: E[start], E[transitions]
     std::vector<double> origins;      // Gaussian
-    std::vector<double> lower_bound;
-    std::vector<std::int32_t> n_iter;
-    std::vector<std::int8_t> stop_reason;  // StopReason
-    std::vector<std::uint8_t> degenerate;  // a state that no step is in
-    std::vector<double> lower_bounds;      // the traces, one after another
-    std::vector<std::int64_t> trace;       // n_sets + 1: where each begins
-    std::vector<std::pair<std::int64_t, std::string>> failures;
 };
 
 // Fits `like`, with the emissions that each data set asks for. A data set that cannot be fitted is

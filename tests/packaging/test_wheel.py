@@ -109,3 +109,46 @@ def test_the_cython_example(installed):
     install = ("-m", "pip", "install", "--quiet", "--no-build-isolation", "--no-deps")
     run(python, *install, source, cwd=folder, PATH=path)
     assert "all fine" in run(python, "-m", "tiny", cwd=folder)
+
+
+def told(python, option, folder):
+    """Return what `python -m vemfast` says."""
+    return run(python, "-m", "vemfast", option, cwd=folder).strip()
+
+
+def test_the_cmake_examples(installed):
+    python, folder = installed
+    source = shutil.copytree(ROOT / "examples" / "cpp", folder / "cpp")
+    cmake, build = python.parent / "cmake", folder / "cpp" / "build"
+    where = f"-Dvemfast_DIR={told(python, '--cmake-dir', folder)}"
+    run(cmake, "-S", source, "-B", build, where, cwd=folder)
+    run(cmake, "--build", build, cwd=folder)
+    said = run(build / "fit_mixture", "from_cpp.safetensors", cwd=folder)
+    assert "the file says the same" in said
+    assert "100 of 100 fitted" in run(build / "fit_chains", "chain.safetensors", cwd=folder)
+    code = (
+        "import vemfast, numpy as np; r = np.random.default_rng(0); X = r.normal(size=(300, 2)); "
+    )
+    code += "X[:99] += 5; m = vemfast.GaussianMixture(2, random_state=0).fit(X); "
+    code += "m.save('python.safetensors'); np.savetxt('rows.txt', X); print(*m.predict(X))"
+    labels = run(python, "-c", code, cwd=folder).split()
+    found = run(build / "use_model", "python.safetensors", "rows.txt", cwd=folder)
+    assert found.split() == labels
+    kind = "import vemfast; print(*(type(vemfast.load(f'{name}.safetensors')).__name__ "
+    kind += "for name in ('from_cpp', 'chain')))"
+    assert run(python, "-c", kind, cwd=folder).split() == ["GaussianMixture", "PoissonHMM"]
+
+
+@pytest.mark.skipif(
+    shutil.which("make") is None or shutil.which("pkg-config") is None,
+    reason="needs make and pkg-config",
+)
+def test_the_makefile_example(installed):
+    python, folder = installed
+    source = shutil.copytree(ROOT / "examples" / "c", folder / "c")
+    where = f"PKG_CONFIG_PATH={told(python, '--pkgconfig-dir', folder)}"
+    run("make", "-C", source, where, cwd=folder)
+    said = run(source / "fit_mixture", "from_c.safetensors", cwd=folder)
+    assert f"GaussianMixture of vemfast {vemfast.__version__}" in said
+    kind = "import vemfast; print(type(vemfast.load('from_c.safetensors')).__name__)"
+    assert run(python, "-c", kind, cwd=folder).strip() == "GaussianMixture"

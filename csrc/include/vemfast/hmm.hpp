@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "vemfast/fit.hpp"
+#include "vemfast/fit_options.hpp"
 #include "vemfast/model.hpp"
 #include "vemfast/poll.hpp"
 #include "vemfast/version.hpp"
@@ -38,6 +39,26 @@ class VEMFAST_API HiddenMarkov : public FittedModel {
     // Throws std::invalid_argument or ModelFileError, which name the attribute, where they make no
     // model.
     explicit HiddenMarkov(const Attributes& attributes);
+
+    // Fits a chain of a class, "PoissonHMM" or another but GMMHMM, under the batch schedule; of
+    // several starts the one of highest objective is kept. The weights of the rows, if there are
+    // any, are one a sequence. Parameters of all: n_components, inference ("em", "variational-em",
+    // "hard-em", "mean-field"), tol, n_iter, n_init, init_params ("kmeans", "k-means++"),
+    // startprob_init, transmat_init, startprob_prior, transmat_prior, sticky, startprob_support,
+    // transmat_support, and the family's starts and priors. Throws std::invalid_argument,
+    // NumericalError, Interrupted.
+    static HiddenMarkov fit(const std::string& class_name, const Rows& rows, Lengths lengths,
+                            const FitOptions& options, std::uint64_t random_state = 0,
+                            int n_threads = 1, const Poll& poll = {});
+
+    // Fits one to each data set, the data sets in parallel: the i-th is that of fit() with
+    // lengths[i] (no lengths at all: one sequence each) and random_states[i].
+    static ManyFits<HiddenMarkov> fit_many(const std::string& class_name,
+                                           std::span<const Rows> data,
+                                           std::span<const Lengths> lengths,
+                                           const FitOptions& options,
+                                           std::span<const std::uint64_t> random_states,
+                                           int n_threads = 1, const Poll& poll = {});
 
     // The best path of each sequence.
     DecodedPaths decode(const Rows& rows, Lengths lengths = {}, int n_threads = 1,

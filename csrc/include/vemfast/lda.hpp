@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "vemfast/fit_options.hpp"
 #include "vemfast/model.hpp"
 #include "vemfast/poll.hpp"
 #include "vemfast/version.hpp"
@@ -38,6 +39,16 @@ class VEMFAST_API LatentDirichletAllocation : public FittedModel {
     // Throws std::invalid_argument or ModelFileError, which name the attribute, where they make no
     // model.
     explicit LatentDirichletAllocation(const Attributes& attributes);
+
+    // Fits topics of n_words words under the batch schedule; of several starts the one of highest
+    // objective is kept. Parameters: n_components, inference ("mean-field", "variational-em",
+    // "hard-em"), doc_topic_prior, topic_word_prior, max_iter, tol, mean_change_tol,
+    // max_doc_update_iter, n_init, dtype, topics_init, and init ("spread", "documents"), whose
+    // random numbers are not those of Python: the fit is Python's from the same topics_init. Throws
+    // std::invalid_argument, NumericalError, Interrupted.
+    static LatentDirichletAllocation fit(const WordCounts& documents, std::size_t n_words,
+                                         const FitOptions& options, std::uint64_t random_state = 0,
+                                         int n_threads = 1, const Poll& poll = {});
 
     // Topic proportions, n_documents x n_components: E[theta], or the parameters gamma of q(theta).
     std::vector<double> transform(const WordCounts& documents, bool normalize = true,

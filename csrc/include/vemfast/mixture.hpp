@@ -10,10 +10,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "vemfast/fit.hpp"
+#include "vemfast/fit_options.hpp"
 #include "vemfast/model.hpp"
 #include "vemfast/poll.hpp"
 #include "vemfast/version.hpp"
@@ -35,6 +37,22 @@ class VEMFAST_API Mixture : public FittedModel {
     // What fit() returned, with the options that it was given (but for covariances_init, which the
     // estimator has no parameter for).
     Mixture(const GaussianMixtureFit& fit, const GaussianMixtureOptions& options);
+
+    // Fits a mixture of a class, "BernoulliMixture" or another, under the batch schedule; of
+    // several starts the one of highest objective is kept. Parameters of all: n_components,
+    // inference
+    // ("em", "variational-em", "hard-em", "mean-field"), tol, max_iter, n_init, init_params,
+    // weights_init, equal_weights, weight_concentration_prior(_type), and the family's starts and
+    // priors. Throws std::invalid_argument, NumericalError, Interrupted.
+    static Mixture fit(const std::string& class_name, const Rows& rows, const FitOptions& options,
+                       std::uint64_t random_state = 0, int n_threads = 1, const Poll& poll = {});
+
+    // Fits one to each data set, the data sets in parallel: the i-th is that of fit() with
+    // random_states[i]. For Gaussian mixtures as arrays see fit_many in fit.hpp.
+    static ManyFits<Mixture> fit_many(const std::string& class_name, std::span<const Rows> data,
+                                      const FitOptions& options,
+                                      std::span<const std::uint64_t> random_states,
+                                      int n_threads = 1, const Poll& poll = {});
 
     // The component of highest responsibility of each row.
     std::vector<std::int32_t> predict(const Rows& rows, int n_threads = 1,

@@ -30,16 +30,18 @@ struct Array {
     std::vector<double> values;
 };
 
+// A constructor's parameter that is no array.
+using Parameter = std::variant<bool, std::int64_t, double, std::string>;
+
 // What a model is made of where there is no file: the constructor's parameters and the fitted
 // attributes of the Python class, by their names. Only those that predictions need must be there;
 // n_features_in_ is told by `n_features`.
 struct Attributes {
     std::string class_name;  // "GaussianMixture" or another
     std::size_t n_features = 0;
-    std::map<std::string, std::variant<bool, std::int64_t, double, std::string>> parameters;
+    std::map<std::string, Parameter> parameters;
     std::map<std::string, Array> arrays;  // "means_"; parameters as "parameter.hidden_layer_sizes"
-    std::map<std::string, std::variant<bool, std::int64_t, double, std::string>>
-        values;  // "n_iter_"
+    std::map<std::string, Parameter> values;  // "n_iter_"
 };
 
 class VEMFAST_API FittedModel {

@@ -6,11 +6,13 @@
 // Formulas: docs/formulas/vae.md.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "vemfast/fit.hpp"
+#include "vemfast/fit_options.hpp"
 #include "vemfast/model.hpp"
 #include "vemfast/poll.hpp"
 #include "vemfast/version.hpp"
@@ -32,6 +34,16 @@ class VEMFAST_API VariationalAutoencoder : public FittedModel {
     // Throws std::invalid_argument or ModelFileError, which name the attribute, where they make no
     // model.
     explicit VariationalAutoencoder(const Attributes& attributes);
+
+    // Trains both networks by Adam, batch by batch; the callback is called after each pass.
+    // Parameters: n_components, hidden_layer_sizes, activation, likelihood, inference
+    // ("variational-em", "hard-em"), noise, variance_floor, beta, kl_warmup, prior,
+    // learning_rate_init, beta_1, beta_2, epsilon, batch_size, max_iter. The first weights are
+    // those of Python but for the last bits of the columns' means. Throws std::invalid_argument,
+    // NumericalError, Interrupted.
+    static VariationalAutoencoder fit(const Rows& rows, const FitOptions& options,
+                                      std::uint64_t random_state = 0, int n_threads = 1,
+                                      const Poll& poll = {});
 
     EncodedRows encode(const Rows& rows, int n_threads = 1, const Poll& poll = {}) const;
     // The means of q(z | row), n x n_components.

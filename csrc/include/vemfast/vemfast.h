@@ -218,6 +218,54 @@ VEMFAST_API vemfast_status vemfast_fit_gaussian_mixture(
     const vemfast_rows* rows, const vemfast_gaussian_mixture_options* options,
     uint64_t random_state, const vemfast_call* call, vemfast_model** out);
 
+/* A constructor's parameter of a class in Python, by its name: a word, a number (n_dimensions 0; a
+ * truth is 0 or 1), or an array, the last index fastest. */
+typedef struct vemfast_parameter {
+    const char* name;
+    const char* word;     /* NULL: numbers */
+    const double* values; /* NULL: a word */
+    const int64_t* shape; /* n_dimensions lengths */
+    size_t n_dimensions;
+} vemfast_parameter;
+
+/* How a model of any class is fitted. Defaults are Python's; a parameter that a fit without Python
+ * does not take is an error, which lists those that it takes. From the same start the fit is that
+ * of Python, bit for bit. */
+typedef struct vemfast_fit_options {
+    size_t struct_size;
+    const char* class_name; /* "PoissonMixture", "GaussianHMM", ... */
+    const vemfast_parameter* parameters;
+    size_t n_parameters;
+    /* Called after each E-step (of autoencoders, each pass) on the calling thread; returns 1 to
+     * stop; or NULL. */
+    int (*callback)(void* context, int iteration, double objective);
+    void* context;
+} vemfast_fit_options;
+
+/* A mixture, a chain or an autoencoder fitted to rows. lengths and n_sequences are of chains (and
+ * then weights one a sequence); else NULL and 1. On failure *out is NULL. */
+VEMFAST_API vemfast_status vemfast_fit(const vemfast_fit_options* options, const vemfast_rows* rows,
+                                       const int64_t* lengths, size_t n_sequences,
+                                       uint64_t random_state, const vemfast_call* call,
+                                       vemfast_model** out);
+
+/* Topics fitted to documents of n_words words. */
+VEMFAST_API vemfast_status vemfast_fit_documents(const vemfast_fit_options* options,
+                                                 const vemfast_documents* documents, size_t n_words,
+                                                 uint64_t random_state, const vemfast_call* call,
+                                                 vemfast_model** out);
+
+/* A mixture or a chain fitted to each of n_sets data sets, in parallel: the i-th as vemfast_fit
+ * with random_states[i] would. Of chains lengths[i] are n_sequences[i] lengths; both NULL: each
+ * data set is one sequence. No callback. out[i] is NULL where a fit failed, which stops nothing:
+ * the status is VEMFAST_OK, *n_failed (or NULL) says how many, and the message is on the first. */
+VEMFAST_API vemfast_status vemfast_fit_many(const vemfast_fit_options* options,
+                                            const vemfast_rows* data, size_t n_sets,
+                                            const int64_t* const* lengths,
+                                            const size_t* n_sequences,
+                                            const uint64_t* random_states, const vemfast_call* call,
+                                            vemfast_model** out, size_t* n_failed);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,405 @@
+// Fits of hidden Markov models by the parameters of their Python classes.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "api/chosen.hpp"
+#include "api/discrete_choice.hpp"
+#include "api/many.hpp"
+#include "models/batch_fit.hpp"
+#include "models/series_fit.hpp"
+#include "vemfast/hmm.hpp"
+#include "vemfast/require.hpp"
+
+namespace vemfast {
+
+namespace {
+
+using api::Chosen;
+using detail::IndexedFamily;
+using models::Kind;
+using models::ParameterRule;
+
+enum class Rung : std::size_t { em, variational_em, hard_em, mean_field };
+const std::vector<std::string_view> kRungs{"em", "variational-em", "hard-em", "mean-field"};
+
+// Start and transitions as they are given: rows of K numbers, the start one of them.
+struct ChainRows {
+    std::vector<double> prior;           // empty: flat
+    std::vector<unsigned char> support;  // 0: a structural zero
+    std::vector<double> first;           // where they begin
+};
+
+// What a chain is told.
+struct Common {
+    std::size_t K;
+    Rung rung;
+    double tol;
+    int n_iter, n_init;
+    bool by_kmeans;
+    ChainRows start, transitions;
+
+    bool is_point() const { return rung != Rung::mean_field; }
+};
+
+// Rows that add up to one, as Python divides them: by their sums, and by what is left of those.
+void normalise(const std::string& name, std::size_t n_rows, std::size_t K,
+               const std::vector<unsigned char>& support, std::vector<double>& rows) {
+    for (std::size_t i = 0; i < n_rows; ++i) {
+        const std::size_t at = i * K;
+        const std::span<double> row(rows.data() + at, K);
+        for (std::size_t k = 0; k < K; ++k) {
+            require(row[k] >= 0, name, " must be >= 0; got ", row[k]);
+            require(row[k] == 0 || support[at + k] != 0, name, " is above 0 in row ", i,
+                    ", column ", k, ", where a structural zero is asked for");
+        }
+        const double sum = api::pairwise_sum(row);
+        require(std::abs(sum - 1.0) <= 1e-6, name, " must sum to 1; row ", i, " sums to ", sum);
+        for (double& p : row)
+            p /= sum;
+        const double rest = api::pairwise_sum(row);
+        for (double& p : row)
+            p = p * 1.0 / rest;
+    }
+}
+
+ChainRows chain_rows(Chosen& chosen, const std::string& name, std::size_t n_rows, std::size_t K,
+                     bool is_point, double sticky) {
+    const auto k = static_cast<std::int64_t>(K);
+    const auto rows = static_cast<std::int64_t>(n_rows);
+    const std::vector<std::int64_t> shape =
+        name == "startprob" ? std::vector<std::int64_t>{k} : std::vector<std::int64_t>{rows, k};
+    ChainRows out;
+    out.prior = chosen.spread(name + "_prior", rows, k);
+    if (out.prior.empty() && (!is_point || sticky > 0))
+        out.prior.assign(n_rows * K, 1.0);
+    for (const double value : out.prior)
+        require(value > 0, name, "_prior must be > 0; got ", value);
+    for (std::size_t i = 0; i < K && sticky > 0; ++i)
+        out.prior[i * K + i] += sticky;
+    out.support.assign(n_rows * K, 1);
+    const std::vector<double> support = chosen.array(name + "_support", shape);
+    for (std::size_t i = 0; i < support.size(); ++i)
+        out.support[i] = support[i] != 0 ? 1 : 0;
+    for (std::size_t i = 0; i < out.prior.size() && is_point; ++i)
+        require(out.support[i] == 0 || out.prior[i] >= 1, "a Dirichlet concentration of ",
+                out.prior[i], " < 1 (", name,
+                "_prior) has no mode; use inference='mean-field', or concentrations >= 1");
+    out.first = chosen.array(name + "_init", shape);
+    for (std::size_t i = 0; i < n_rows; ++i) {
+        const auto* row = out.support.data() + i * K;
+        require(std::count(row, row + K, 1) > 0, name, "_support, row ", i,
+                " has no entry that may be above zero");
+    }
+    if (!out.first.empty()) {
+        normalise(name + "_init", n_rows, K, out.support, out.first);
+        return out;
+    }
+    out.first.resize(n_rows * K);
+    for (std::size_t at = 0; at < n_rows * K; at += K) {
+        const auto* row = out.support.data() + at;
+        const auto free = static_cast<double>(std::count(row, row + K, 1));
+        for (std::size_t i = 0; i < K; ++i)
+            out.first[at + i] = row[i] != 0 ? 1.0 / free : 0.0;
+    }
+    return out;
+}
+
+Common common_of(Chosen& chosen) {
+    Common out{static_cast<std::size_t>(chosen.integer("n_components", 1, 1)),
+               static_cast<Rung>(chosen.word("inference", kRungs)),
+               chosen.real("tol", 1e-3),
+               static_cast<int>(chosen.integer("n_iter", 100, 1)),
+               static_cast<int>(chosen.integer("n_init", 1, 1)),
+               chosen.word("init_params", {"kmeans", "k-means++"}) == 0,
+               {},
+               {}};
+    require(out.tol >= 0, "tol must be >= 0; got ", out.tol);
+    const double sticky = chosen.real("sticky", 0.0);
+    require(sticky >= 0, "sticky must be >= 0; got ", sticky);
+    const bool is_point = out.is_point();
+    out.start = chain_rows(chosen, "startprob", 1, out.K, is_point, 0.0);
+    out.transitions = chain_rows(chosen, "transmat", out.K, out.K, is_point, sticky);
+    const auto has_zero = [](const ChainRows& rows) {
+        return std::find(rows.support.begin(), rows.support.end(), 0) != rows.support.end();
+    };
+    require(
+        out.rung != Rung::variational_em || (!has_zero(out.start) && !has_zero(out.transitions)),
+        "where a transition or a start is impossible, independent q of the steps put all "
+        "their mass on one path; use inference='em', which is exact");
+    return out;
+}
+
+detail::Simplex simplex_of(const ChainRows& rows, std::size_t row, std::size_t K) {
+    const auto part = [&](const auto& all) {
+        const auto begin = all.begin() + static_cast<std::ptrdiff_t>(all.empty() ? 0 : row * K);
+        return std::decay_t<decltype(all)>(
+            begin, all.empty() ? begin : begin + static_cast<std::ptrdiff_t>(K));
+    };
+    const std::vector<double> free(K, std::numeric_limits<double>::quiet_NaN());
+    return {K, part(rows.prior), part(rows.support), free};
+}
+
+models::HiddenMarkov chain_of(const Common& common, models::Emissions emission) {
+    std::vector<detail::Simplex> transitions;
+    transitions.reserve(common.K);
+    for (std::size_t k = 0; k < common.K; ++k)
+        transitions.push_back(simplex_of(common.transitions, k, common.K));
+    return {emission, simplex_of(common.start, 0, common.K), std::move(transitions)};
+}
+
+models::SeriesOptions options_of(const Common& common, const Chosen& chosen) {
+    models::SeriesOptions out;
+    out.local_rule =
+        common.rung == Rung::hard_em ? detail::LocalRule::hard : detail::LocalRule::exact;
+    out.factorised = common.rung == Rung::variational_em;
+    out.parameter_rule = common.is_point() ? ParameterRule::point : ParameterRule::posterior;
+    out.tol = common.tol;
+    out.max_iter = common.n_iter;
+    out.n_init = common.n_init;
+    out.start = common.start.first;
+    out.transitions = common.transitions.first;
+    out.callback = chosen.callback();
+    return out;
+}
+
+// ---- the data --------------------------------------------------------------------------------
+
+// Lengths and weights of the sequences of a fit.
+struct Parts {
+    std::vector<std::int64_t> lengths;
+    std::vector<double> weights;
+
+    models::Sequences view() const {
+        models::Sequences out;
+        out.lengths = lengths.data();
+        out.n = lengths.size();
+        out.weights = weights.empty() ? nullptr : weights.data();
+        return out;
+    }
+};
+
+Parts parts_of(const Rows& rows, Lengths lengths) {
+    require(rows.n > 0 && rows.n_features > 0, "X has ", rows.n, " steps and ", rows.n_features,
+            " features; at least one of each is needed");
+    require(rows.data != nullptr, "X has ", rows.n, " steps, but its pointer is null");
+    Parts out{{lengths.begin(), lengths.end()}, {}};
+    if (out.lengths.empty())
+        out.lengths.push_back(rows.n);
+    std::int64_t left = rows.n;
+    for (std::size_t s = 0; s < out.lengths.size(); ++s) {
+        require(out.lengths[s] > 0, "lengths must be positive; sequence ", s, " has ",
+                out.lengths[s]);
+        require(out.lengths[s] <= left, "lengths add up to more than the ", rows.n,
+                " steps that there are");
+        left -= out.lengths[s];
+    }
+    require(left == 0, "lengths add up to ", rows.n - left, ", but there are ", rows.n, " steps");
+    if (rows.weights.data == nullptr)
+        return out;
+    const auto n = static_cast<std::int64_t>(out.lengths.size());
+    require(rows.weights.size == n, "there are ", rows.weights.size, " weights for ", n,
+            " sequences; a sequence has one");
+    detail::RowsView weighted;
+    weighted.n_rows = out.lengths.size();
+    weighted.is_float = rows.is_float;
+    weighted.weights = rows.weights.data;
+    weighted.weight_stride = rows.weights.stride;
+    models::check_weights(weighted);
+    for (std::int64_t s = 0; s < n; ++s)
+        out.weights.push_back(rows.weights[s]);
+    return out;
+}
+
+// ---- what is found ---------------------------------------------------------------------------
+
+// The attributes of the chain. Returns where the emission's parameters begin.
+std::size_t add_chain(const models::SeriesFitted& fitted, std::size_t n_states, Attributes& out) {
+    const models::FitState& state = fitted.state;
+    const auto K = static_cast<std::int64_t>(n_states);
+    const bool is_point = state.kind == Kind::point;
+    const auto add = [&](const double* from, const char* start, const char* transitions) {
+        out.arrays[start] = {{K}, {from, from + K}};
+        out.arrays[transitions] = {{K, K}, {from + K, from + K + K * K}};
+    };
+    add(is_point ? state.params.data() : fitted.chain_means.data(), "startprob_", "transmat_");
+    if (!is_point)
+        add(state.params.data(), "startprob_concentration_", "transmat_concentration_");
+    api::add_trace(state.lower_bounds, state.stop_reason, out);
+    return n_states * (n_states + 1);
+}
+
+void add_gaussians(const models::SeriesFitted& fitted, std::size_t at, std::size_t n_states,
+                   CovarianceType type, Attributes& out) {
+    const models::FitState& state = fitted.state;
+    const std::size_t n_features = fitted.origin.size();
+    const auto K = static_cast<std::int64_t>(n_states);
+    const auto D = static_cast<std::int64_t>(n_features);
+    const double* from = state.params.data() + at;
+    const double* const end = state.params.data() + state.params.size();
+    std::vector<double> means(from, from + n_states * n_features);
+    for (std::size_t i = 0; i < means.size(); ++i)
+        means[i] += fitted.origin[i % n_features];
+    from += means.size();
+    out.arrays["origin_"] = {{D}, fitted.origin};
+    out.arrays["means_"] = {{K, D}, std::move(means)};
+    const std::vector<std::vector<std::int64_t>> shapes{{K, D, D}, {D, D}, {K, D}, {K}, {}};
+    const auto& shape = shapes[static_cast<std::size_t>(type)];
+    if (state.kind == Kind::point) {
+        out.arrays["covars_"] = {shape, {from, end}};
+        return;
+    }
+    const bool shared = type == CovarianceType::tied || type == CovarianceType::tied_spherical;
+    const std::size_t groups = shared ? 1 : n_states;
+    out.arrays["mean_precision_"] = {{K}, {from, from + K}};
+    from += K;
+    const std::vector<double> freedom(from, from + groups);
+    const std::vector<std::int64_t> none;
+    out.arrays["degrees_of_freedom_"] = {shared ? none : std::vector<std::int64_t>{K}, freedom};
+    std::vector<double> covariances(from + groups, end);
+    const std::size_t size = covariances.size() / groups;
+    for (std::size_t i = 0; i < covariances.size(); ++i)
+        covariances[i] /= freedom[i / size];
+    out.arrays["covars_"] = {shape, std::move(covariances)};
+}
+
+// ---- the fits --------------------------------------------------------------------------------
+
+HiddenMarkov fit_gaussian(Chosen& chosen, const Rows& rows, Lengths lengths,
+                          std::uint64_t random_state, int n_threads, const Poll& poll) {
+    const Parts parts = parts_of(rows, lengths);
+    const Common common = common_of(chosen);
+    const auto K = static_cast<std::int64_t>(common.K);
+    const std::int64_t D = rows.n_features;
+    GaussianMixtureOptions emission;
+    emission.n_components = common.K;
+    const std::size_t type =
+        chosen.word("covariance_type", {"diag", "full", "tied", "spherical", "tied-spherical"});
+    constexpr CovarianceType kTypes[] = {CovarianceType::diag, CovarianceType::full,
+                                         CovarianceType::tied, CovarianceType::spherical,
+                                         CovarianceType::tied_spherical};
+    emission.covariance_type = kTypes[type];
+    emission.inference = common.is_point() ? Inference::em : Inference::mean_field;
+    emission.reg_covar = chosen.real("reg_covar", emission.reg_covar);
+    emission.start = common.by_kmeans ? Start::kmeans : Start::kmeans_plusplus;
+    emission.means_init = chosen.array("means_init", {K, D});
+    emission.mean_precision_prior = chosen.maybe_real("means_weight");
+    emission.mean_prior = chosen.spread("means_prior", 1, D);
+    emission.degrees_of_freedom_prior = chosen.maybe_real("covars_weight");
+    emission.covariance_prior = type == 1 || type == 2 ? chosen.array("covars_prior", {D, D})
+                                : type == 0            ? chosen.array("covars_prior", {D})
+                                                       : chosen.spread("covars_prior", 1, 1);
+    chosen.refuse_others();
+
+    // That of the data is made in the fit; here it is the shape that counts.
+    detail::GaussianPrior flat;
+    flat.mean.assign(static_cast<std::size_t>(D), 0.0);
+    detail::Gaussian components(static_cast<detail::Covariance>(emission.covariance_type), common.K,
+                                static_cast<std::size_t>(D), std::move(flat),
+                                std::vector<double>(static_cast<std::size_t>(D), 1.0), 0.0);
+    const models::GaussianMixture like({detail::WeightPrior::none, 1.0, common.K},
+                                       std::move(components),
+                                       std::vector<double>(static_cast<std::size_t>(D), 0.0));
+    Rows unweighted = rows;
+    unweighted.weights = {};
+    const detail::RowsView view = models::view_of(unweighted);
+    const models::SeriesFitted fitted = models::fit_gaussian_chain(
+        chain_of(common, &like), {view, view.is_float}, parts.view(), options_of(common, chosen),
+        emission, random_state, n_threads, poll);
+    Attributes out = chosen.attributes(view.n_features);
+    const std::size_t at = add_chain(fitted, common.K, out);
+    add_gaussians(fitted, at, common.K, emission.covariance_type, out);
+    return HiddenMarkov(out);
+}
+
+api::DiscreteNames names_of(const std::string& class_name) {
+    if (class_name == "BernoulliHMM")
+        return {IndexedFamily::bernoulli,
+                "probabilities",
+                {"alpha_prior", "beta_prior"},
+                {"alpha_", "beta_"},
+                "",
+                false};
+    if (class_name == "PoissonHMM")
+        return {IndexedFamily::poisson,
+                "lambdas",
+                {"lambdas_prior", "lambdas_weight"},
+                {"lambdas_shape_", "lambdas_rate_"},
+                "",
+                false};
+    return {IndexedFamily::categorical,      "emissionprob", {"emissionprob_prior"},
+            {"emissionprob_concentration_"}, "n_features",   false};
+}
+
+HiddenMarkov fit_discrete(Chosen& chosen, const Rows& rows, Lengths lengths,
+                          std::uint64_t random_state, int n_threads, const Poll& poll) {
+    const Parts parts = parts_of(rows, lengths);
+    const api::DiscreteNames names = names_of(chosen.class_name());
+    const Common common = common_of(chosen);
+    Rows unweighted = rows;
+    unweighted.weights = {};
+    const api::DiscreteChoice choice = api::choose_discrete(
+        chosen, names, unweighted, {detail::WeightPrior::none, 1.0, common.K}, common.is_point());
+    chosen.refuse_others();
+    models::DiscreteSeriesOptions emission;
+    emission.table = choice.table;
+    emission.lloyd = common.by_kmeans ? emission.lloyd : 0;
+    emission.shapes = choice.shapes;
+    const models::HmmRows steps{choice.data->with_base(n_threads, poll), choice.data->is_float()};
+    const models::SeriesFitted fitted = models::fit_discrete_chain(
+        chain_of(common, choice.mixture.get()), steps, parts.view(), options_of(common, chosen),
+        emission, random_state, n_threads, poll);
+    Attributes out = chosen.attributes(choice.reader.n_features);
+    const std::size_t at = add_chain(fitted, common.K, out);
+    api::add_components(choice, names, fitted.state.kind, fitted.state.params.data() + at, out);
+    return HiddenMarkov(out);
+}
+
+HiddenMarkov fit_one(const std::string& class_name, const Rows& rows, Lengths lengths,
+                     const FitOptions& options, std::uint64_t random_state, int n_threads,
+                     const Poll& poll) {
+    Chosen chosen(class_name, options);
+    if (class_name == "GaussianHMM")
+        return fit_gaussian(chosen, rows, lengths, random_state, n_threads, poll);
+    require(class_name == "BernoulliHMM" || class_name == "CategoricalHMM" ||
+                class_name == "PoissonHMM",
+            "'", class_name,
+            "' is no chain that is fitted without Python; those are GaussianHMM, BernoulliHMM, "
+            "CategoricalHMM and PoissonHMM");
+    return fit_discrete(chosen, rows, lengths, random_state, n_threads, poll);
+}
+
+}  // namespace
+
+inline namespace abi1 {
+
+HiddenMarkov HiddenMarkov::fit(const std::string& class_name, const Rows& rows, Lengths lengths,
+                               const FitOptions& options, std::uint64_t random_state, int n_threads,
+                               const Poll& poll) {
+    const PollScope asked(poll);  // also between passes that are too short to ask by themselves
+    return fit_one(class_name, rows, lengths, options, random_state, n_threads, poll);
+}
+
+ManyFits<HiddenMarkov> HiddenMarkov::fit_many(const std::string& class_name,
+                                              std::span<const Rows> data,
+                                              std::span<const Lengths> lengths,
+                                              const FitOptions& options,
+                                              std::span<const std::uint64_t> random_states,
+                                              int n_threads, const Poll& poll) {
+    require(lengths.empty() || lengths.size() == data.size(), "there are lengths for ",
+            lengths.size(), " data sets, but ", data.size(), " data sets");
+    const auto work = [&](std::size_t i) { return api::work_of(data[i], 8); };
+    return api::fit_each<HiddenMarkov>(data.size(), options, random_states, n_threads, poll, work,
+                                       [&](std::size_t i, int threads, const Poll& ask) {
+                                           return fit_one(class_name, data[i],
+                                                          lengths.empty() ? Lengths{} : lengths[i],
+                                                          options, random_states[i], threads, ask);
+                                       });
+}
+
+}  // namespace abi1
+}  // namespace vemfast
