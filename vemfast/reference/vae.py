@@ -57,6 +57,8 @@ NOT_FINITE = (
     "rate was halved; standardise X or lower learning_rate_init"
 )
 _LARGEST_GRADIENT = 1e18  # of a row: Adam squares it in single precision
+# Less does not move a weight, but subnormal numbers take a hundred times the time.
+_LEAST_MOMENT, _LEAST_SQUARE = 1e-18, 1e-30
 
 
 def noise(seed: int, iteration: int, rows: NDArray[Any], width: int) -> Array:
@@ -172,9 +174,10 @@ class VariationalAutoencoder(Model):
             return replace(params, failures=params.failures + 1, halvings=params.halvings + 1)
         t = params.updates + 1
         dtype = config.dtype.type
-        g = gradient.astype(config.dtype)
-        first = params.first + dtype(1 - config.decay1) * (g - params.first)
+        g = _without_small(gradient.astype(config.dtype))
+        first = _without_small(params.first + dtype(1 - config.decay1) * (g - params.first))
         second = params.second + dtype(1 - config.decay2) * (g * g - params.second)
+        np.maximum(second, dtype(_LEAST_SQUARE), out=second)
         rate = config.learning_rate * 0.5**params.halvings / (1 - config.decay1**t)
         root = np.sqrt(second) * dtype((1 - config.decay2**t) ** -0.5) + dtype(config.epsilon)
         weights = params.weights + dtype(rate) * first / root
@@ -410,6 +413,10 @@ class VariationalAutoencoder(Model):
 def _encoder_input(config: VaeConfig, x: Array) -> Array:
     """Return what the encoder sees of rows: of counts log(1 + x), which tames large ones."""
     return np.log1p(x) if config.likelihood == "poisson" else x
+
+
+def _without_small(x: Array) -> Array:
+    return np.where(np.abs(x) < _LEAST_MOMENT, x.dtype.type(0), x)
 
 
 def _layers(state: NetworkState, part: str) -> tuple[list[Array], list[Array]]:
