@@ -194,6 +194,67 @@ void Gate::pass(int size) {
     opened_.wait(before, std::memory_order_acquire);
 }
 
+namespace {
+
+// A stage, and the range of its items that nobody has begun, in one word.
+constexpr unsigned kItemBits = 24;
+static_assert(Shares::kMostItems < std::size_t{1} << kItemBits);
+
+std::uint64_t packed(std::uint16_t stage, std::uint64_t first, std::uint64_t end) {
+    return std::uint64_t{stage} << (2 * kItemBits) | first << kItemBits | end;
+}
+
+}  // namespace
+
+Shares::Shares(int n_threads) : left_(static_cast<std::size_t>(std::max(n_threads, 1))) {}
+
+void Shares::reset() {
+    for (Left& left : left_)
+        left.packed.store(0, std::memory_order_relaxed);
+}
+
+bool Shares::take(std::uint16_t stage, int slot, int size, std::size_t n, std::size_t& item) {
+    if (take_of(stage, slot, size, n, true, item))
+        return true;
+    for (int other = 1; other < size; ++other) {
+        if (take_of(stage, (slot + other) % size, size, n, false, item))
+            return true;
+    }
+    return false;
+}
+
+bool Shares::take_of(std::uint16_t stage, int owner, int size, std::size_t n, bool front,
+                     std::size_t& item) {
+    const auto cut = [&](int slot) {
+        return static_cast<std::uint64_t>(n) * static_cast<std::uint64_t>(slot) /
+               static_cast<std::uint64_t>(size);
+    };
+    std::atomic<std::uint64_t>& word = left_[static_cast<std::size_t>(owner)].packed;
+    std::uint64_t seen = word.load(std::memory_order_relaxed);
+    while (true) {
+        std::uint64_t first = seen >> kItemBits & kMostItems, end = seen & kMostItems;
+        const auto ahead =
+            static_cast<std::int16_t>(static_cast<std::uint16_t>(seen >> (2 * kItemBits)) - stage);
+        if (ahead > 0)
+            return false;  // its owner has done this stage
+        if (ahead < 0) {   // nobody has begun it
+            first = cut(owner);
+            end = cut(owner + 1);
+        }
+        const bool any = first < end;
+        if (!any && (!front || ahead == 0))
+            return false;  // of an empty share of its own, a thread notes that it was here
+        const std::uint64_t next =
+            any ? packed(stage, first + (front ? 1 : 0), end - (front ? 0 : 1))
+                : packed(stage, first, end);
+        // What an item reads was written before a barrier: no order is needed here.
+        if (word.compare_exchange_weak(seen, next, std::memory_order_relaxed)) {
+            item = static_cast<std::size_t>(front ? first : end - 1);
+            return any;
+        }
+    }
+}
+
 bool Team::barrier() {
     ++barriers_;
     if (slot_ == 0 && stop_at_->load(std::memory_order_relaxed) == 0 && (*poll_)())
@@ -204,8 +265,9 @@ bool Team::barrier() {
     return stop_at == 0 || barriers_ < stop_at;
 }
 
-void team(int n_threads, const Poll& poll, FunctionRef<void(Team&)> work) {
+void team(Shares& shares, const Poll& poll, FunctionRef<void(Team&)> work) {
     Outcome outcome(poll);
+    shares.reset();
     Gate gate;
     std::atomic<std::int64_t> stop_at = 0;
     const auto asked = [&] {
@@ -214,10 +276,10 @@ void team(int n_threads, const Poll& poll, FunctionRef<void(Team&)> work) {
     };
     const FunctionRef<bool()> ask(asked);
     const auto worker = [&](int slot, int size) {
-        Team member(slot, size, ask, gate, stop_at);
+        Team member(slot, size, ask, gate, shares, stop_at);
         work(member);
     };
-    run_region(n_threads, worker);
+    run_region(shares.most(), worker);
     outcome.raise();
 }
 

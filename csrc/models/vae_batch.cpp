@@ -19,6 +19,9 @@ using detail::Likelihood;
 constexpr double kWorthThreads = 8e6;
 // Of a row: Adam squares it in single precision.
 constexpr double kLargestGradient = 1e18;
+// What a thread takes at a time: rows to gather, rows of a layer, of a layer whose weights have to
+// be turned for it, and of weights, whose strip of the gradient has to be packed for it.
+constexpr std::size_t kGathered = 8, kRows = 32, kRowsOfTurned = 64, kRowsOfWeights = 200;
 
 std::size_t rounded_up(std::size_t n, std::size_t step) {
     return (n + step - 1) / step * step;
@@ -43,14 +46,14 @@ VaeBatch::VaeBatch(const VaeNetwork& network, const VaePanels& panels, std::size
       poll_(poll),
       asked_(poll),
       most_rows_(most_rows),
-      n_threads_(operations(network, most_rows) < kWorthThreads ? 1 : std::max(n_threads, 1)),
+      shares_(operations(network, most_rows) < kWorthThreads ? 1 : n_threads),
       chosen_(most_rows),
       ones_(most_rows, 1.0),
       spreads_(2 * most_rows * network.shape().n_components),
       latent_terms_(most_rows),
       densities_(most_rows),
       strips_(panels.decoder().back().strips * most_rows),
-      fine_(static_cast<std::size_t>(n_threads_)) {
+      fine_(static_cast<std::size_t>(shares_.most())) {
     const VaeShape& shape = network.shape();
     const std::size_t D = shape.n_features, Z = shape.n_components;
     const std::size_t scratch = rounded_up(kernels_.panel_floats, 16);
@@ -66,7 +69,7 @@ VaeBatch::VaeBatch(const VaeNetwork& network, const VaePanels& panels, std::size
         for (const PanelLayer& panel : *layers)
             matrices(3, panel.layer.outputs);
     }
-    total += scratch * static_cast<std::size_t>(n_threads_) + 3 * wide;
+    total += scratch * static_cast<std::size_t>(shares_.most()) + 3 * wide;
     memory_ = exec::allocate(total * sizeof(float));
 
     auto* at = static_cast<float*>(memory_.get());
@@ -85,7 +88,7 @@ VaeBatch::VaeBatch(const VaeNetwork& network, const VaePanels& panels, std::size
         at += floats;
         return own;
     };
-    scratch_ = take(scratch * static_cast<std::size_t>(n_threads_));
+    scratch_ = take(scratch * static_cast<std::size_t>(shares_.most()));
     precisions_ = take(wide);
     normalisers_ = take(wide);
     of_log_variances_ = take(wide);
@@ -117,35 +120,35 @@ void VaeBatch::take(const VaeRows& block, std::size_t first, std::size_t n) {
 }
 
 void VaeBatch::encode(const float* weights) {
-    exec::team(n_threads_, poll_, [&](Member& member) {
-        gather(member, nullptr) && forward(member, encoder_, encoder_.size(), seen(), weights);
+    exec::team(shares_, poll_, [&](Member& member) {
+        gather(member, nullptr) && forward(member, encoder_, 0, encoder_.size(), seen(), weights);
     });
 }
 
 void VaeBatch::decode(const float* weights, const float* codes, std::size_t n) {
     chosen_.choose(n);
-    exec::team(n_threads_, poll_, [&](Member& member) {
-        set_codes(member, codes) && forward(member, decoder_, decoder_.size(), z_, weights);
+    exec::team(shares_, poll_, [&](Member& member) {
+        set_codes(member, codes) && forward(member, decoder_, 0, decoder_.size(), z_, weights);
     });
 }
 
 void VaeBatch::score(const float* weights, const float* codes, bool with_gradient) {
-    exec::team(n_threads_, poll_, [&](Member& member) {
+    exec::team(shares_, poll_, [&](Member& member) {
         variances(member, weights);
         const bool scored = gather(member, nullptr) && set_codes(member, codes) &&
-                            forward(member, decoder_, decoder_.size() - 1, z_, weights) &&
+                            forward(member, decoder_, 0, decoder_.size() - 1, z_, weights) &&
                             likelihood(member, weights, ones_.data());
         if (!scored)
             return;
-        add_densities(member);
-        if (with_gradient)
-            down(member, decoder_, of_codes_, weights);
+        add_densities(own_rows(member));
+        if (with_gradient && down(member, decoder_, decoder_.size(), 1, weights))
+            down_to_codes(member, weights);
     });
 }
 
 VaeSums VaeBatch::gradient(const VaePass& pass, const float* weights, float* gradient) {
     VaeSums found;
-    exec::team(n_threads_, poll_, [&](Member& member) {
+    exec::team(shares_, poll_, [&](Member& member) {
         if (!forward_and_back(member, pass, weights))
             return;
         by_weights(member, gradient, std::numeric_limits<float>::max());
@@ -157,7 +160,7 @@ VaeSums VaeBatch::gradient(const VaePass& pass, const float* weights, float* gra
 
 VaeStepped VaeBatch::train(const VaePass& pass, const VaeStep& step) {
     VaeStepped found;
-    exec::team(n_threads_, poll_, [&](Member& member) {
+    exec::team(shares_, poll_, [&](Member& member) {
         if (!forward_and_back(member, pass, step.adam.weights))
             return;
         const VaeSums sums = this->sums();  // a few numbers a row: each thread for itself
@@ -184,11 +187,21 @@ VaeStepped VaeBatch::train(const VaePass& pass, const VaeStep& step) {
 
 bool VaeBatch::forward_and_back(Member& member, const VaePass& pass, const float* weights) {
     variances(member, weights);
-    return gather(member, &pass) && forward(member, encoder_, encoder_.size(), seen(), weights) &&
-           draw(member, pass) && forward(member, decoder_, decoder_.size() - 1, z_, weights) &&
+    const std::size_t top = encoder_.size() - 1, last = decoder_.size() - 1;
+    return gather(member, &pass) && forward(member, encoder_, 0, top, seen(), weights) &&
+           through_codes(member, pass, weights) &&
+           forward(member, decoder_, std::min<std::size_t>(last, 1), last, z_, weights) &&
            likelihood(member, weights, chosen_.weights()) &&
-           down(member, decoder_, of_codes_, weights) && undraw(member, pass) &&
-           down(member, encoder_, {}, weights);
+           down(member, decoder_, decoder_.size(), 1, weights) &&
+           back_through_codes(member, pass, weights) && down(member, encoder_, top, 1, weights);
+}
+
+RowRange VaeBatch::own_rows(const Member& member) const {
+    const auto cut = [&](std::size_t at) {
+        const std::size_t grain = kernels_.panel_rows;
+        return at == rows() ? at : std::min(rows(), (at + grain / 2) / grain * grain);
+    };
+    return {cut(member.begin(rows())), cut(member.end(rows()))};
 }
 
 float* VaeBatch::scratch(const Member& member) const {
@@ -204,14 +217,16 @@ const Padded& VaeBatch::seen() const {
 
 bool VaeBatch::gather(Member& member, const VaePass* pass) {
     const VaeShape& shape = network_.shape();
-    for (std::size_t i = member.begin(rows()); i < member.end(rows()); ++i) {
-        chosen_.copy(i, shape.n_features, x_.row(i), observed_.row(i));
-        if (shape.likelihood == Likelihood::poisson)
-            kernels_.log1p(x_.row(i), shape.n_features, seen_.row(i));
-        if (pass != nullptr && !pass->rule.hard)
-            detail::latent_noise(pass->seed, pass->iteration, chosen_.global_row(i),
-                                 shape.n_components, noise_.row(i));
-    }
+    share(member, 1, rows(), kGathered, [&](std::size_t, std::size_t first, std::size_t end) {
+        for (std::size_t i = first; i < end; ++i) {
+            chosen_.copy(i, shape.n_features, x_.row(i), observed_.row(i));
+            if (shape.likelihood == Likelihood::poisson)
+                kernels_.log1p(x_.row(i), shape.n_features, seen_.row(i));
+            if (pass != nullptr && !pass->rule.hard)
+                detail::latent_noise(pass->seed, pass->iteration, chosen_.global_row(i),
+                                     shape.n_components, noise_.row(i));
+        }
+    });
     return member.barrier();
 }
 
@@ -222,55 +237,112 @@ bool VaeBatch::set_codes(Member& member, const float* codes) {
     return member.barrier();
 }
 
-bool VaeBatch::draw(Member& member, const VaePass& pass) {
+bool VaeBatch::through_codes(Member& member, const VaePass& pass, const float* weights) {
     const std::size_t Z = network_.shape().n_components;
-    for (std::size_t i = member.begin(rows()); i < member.end(rows()); ++i)
+    const RowRange own = own_rows(member);
+    rows_of_layer(layer_task(encoder_, encoder_.size() - 1, seen(), weights), own);
+    for (std::size_t i = own.first; i < own.end; ++i)
         latent_terms_[i] = detail::latent_forward(pass.rule, encoded(i), noise_.row(i), Z,
                                                   z_.row(i), spreads_.data() + 2 * i * Z);
+    if (decoder_.size() > 1)
+        rows_of_layer(layer_task(decoder_, 0, z_, weights), own);
     return member.barrier();
 }
 
-bool VaeBatch::undraw(Member& member, const VaePass& pass) {
-    const std::size_t Z = network_.shape().n_components;
-    for (std::size_t i = member.begin(rows()); i < member.end(rows()); ++i)
+bool VaeBatch::back_through_codes(Member& member, const VaePass& pass, const float* weights) {
+    const std::size_t Z = network_.shape().n_components, top = encoder_.size() - 1;
+    const RowRange own = own_rows(member);
+    rows_of_inputs(member, inputs_task(decoder_, 0, weights), own);
+    for (std::size_t i = own.first; i < own.end; ++i)
         detail::latent_backward(pass.rule, encoded(i), noise_.row(i), spreads_.data() + 2 * i * Z,
                                 of_codes_.row(i), chosen_.weights()[i], Z,
-                                encoder_.back().of_sums.row(i));
-    add_densities(member);
+                                encoder_[top].of_sums.row(i));
+    add_densities(own);
+    if (top > 0)
+        rows_of_inputs(member, inputs_task(encoder_, top, weights), own);
     return member.barrier();
 }
 
 // ---- layers ----------------------------------------------------------------------------------
 
-detail::LayerTask VaeBatch::task(const Level& level, const Padded& input, const float* weights,
-                                 detail::Activation activation) const {
-    return {.h = input.data,
-            .h_ld = input.ld,
+detail::LayerTask VaeBatch::layer_task(const std::vector<Level>& levels, std::size_t i,
+                                       const Padded& input, const float* weights) const {
+    const Level& level = levels[i];
+    const Padded& h = input_of(levels, i, input);
+    return {.h = h.data,
+            .h_ld = h.ld,
             .inputs = level.panel.layer.inputs,
             .outputs = level.panel.layer.outputs,
             .coefs = weights + level.panel.coefs,
             .intercepts = weights + level.panel.intercepts,
-            .activation = activation,
+            .activation =
+                i + 1 == levels.size() ? detail::Activation::identity : network_.shape().activation,
             .out = level.out.data,
             .slope = level.slope.data,
             .ld = level.out.ld};
 }
 
-bool VaeBatch::forward(Member& member, const std::vector<Level>& levels, std::size_t last,
-                       const Padded& input, const float* weights) {
-    for (std::size_t i = 0; i < last; ++i) {
-        const bool is_output = i + 1 == levels.size();
-        const detail::LayerTask own =
-            task(levels[i], i == 0 ? input : levels[i - 1].out, weights,
-                 is_output ? detail::Activation::identity : network_.shape().activation);
-        share(member, levels[i].panel.strips, rows(), kernels_.panel_rows,
-              [&](std::size_t strip, std::size_t first, std::size_t end) {
-                  kernels_.layer(own, strip, first, end);
+detail::InputsTask VaeBatch::inputs_task(const std::vector<Level>& levels, std::size_t i,
+                                         const float* weights) const {
+    const Level& level = levels[i];
+    const Padded& to = i == 0 ? of_codes_ : levels[i - 1].of_sums;
+    return {.gradient = level.of_sums.data,
+            .gradient_ld = level.of_sums.ld,
+            .inputs = level.panel.layer.inputs,
+            .outputs = level.panel.layer.outputs,
+            .coefs = weights + level.panel.coefs,
+            .slope = i == 0 ? nullptr : levels[i - 1].slope.data,
+            .out = to.data,
+            .ld = to.ld};
+}
+
+void VaeBatch::rows_of_layer(const detail::LayerTask& task, RowRange range) const {
+    const std::size_t columns = kernels_.panel_columns;
+    for (std::size_t strip = 0; strip * columns < task.outputs; ++strip)
+        kernels_.layer(task, strip, range.first, range.end);
+}
+
+void VaeBatch::rows_of_inputs(const Member& member, const detail::InputsTask& task,
+                              RowRange range) const {
+    const std::size_t columns = kernels_.panel_columns;
+    for (std::size_t strip = 0; strip * columns < task.inputs; ++strip)
+        kernels_.inputs(task, strip, range.first, range.end, scratch(member));
+}
+
+bool VaeBatch::forward(Member& member, const std::vector<Level>& levels, std::size_t first,
+                       std::size_t last, const Padded& input, const float* weights) {
+    const std::size_t piece = rows_of_a_piece(rows(), kRows, kernels_.panel_rows);
+    for (std::size_t i = first; i < last; ++i) {
+        const detail::LayerTask own = layer_task(levels, i, input, weights);
+        share(member, levels[i].panel.strips, rows(), piece,
+              [&](std::size_t strip, std::size_t begin, std::size_t end) {
+                  kernels_.layer(own, strip, begin, end);
               });
         if (!member.barrier())
             return false;
     }
     return true;
+}
+
+bool VaeBatch::down(Member& member, const std::vector<Level>& levels, std::size_t first,
+                    std::size_t last, const float* weights) {
+    const std::size_t columns = kernels_.panel_columns;
+    const std::size_t piece = rows_of_a_piece(rows(), kRowsOfTurned, kernels_.panel_rows);
+    for (std::size_t i = first; i-- > last;) {
+        const detail::InputsTask own = inputs_task(levels, i, weights);
+        share(member, (own.inputs + columns - 1) / columns, rows(), piece,
+              [&](std::size_t strip, std::size_t begin, std::size_t end) {
+                  kernels_.inputs(own, strip, begin, end, scratch(member));
+              });
+        if (!member.barrier())
+            return false;
+    }
+    return true;
+}
+
+bool VaeBatch::down_to_codes(Member& member, const float* weights) {
+    rows_of_inputs(member, inputs_task(decoder_, 0, weights), own_rows(member));
+    return member.barrier();
 }
 
 void VaeBatch::variances(Member& member, const float* weights) {
@@ -287,61 +359,33 @@ void VaeBatch::variances(Member& member, const float* weights) {
 bool VaeBatch::likelihood(Member& member, const float* weights, const double* row_weights) {
     const VaeShape& shape = network_.shape();
     const std::size_t last = decoder_.size() - 1;
-    const detail::LikelihoodTask own{
-        .layer = task(decoder_[last], last == 0 ? z_ : decoder_[last - 1].out, weights,
-                      detail::Activation::identity),
-        .rows = rows(),
-        .likelihood = shape.likelihood,
-        .x = x_.data,
-        .observed = chosen_.any_missing() ? observed_.data : nullptr,
-        .weights = row_weights,
-        .precisions = precisions_,
-        .normalisers = normalisers_,
-        .of_log_variances = of_log_variances_,
-        .densities = strips_.data()};
+    const detail::LikelihoodTask own{.layer = layer_task(decoder_, last, z_, weights),
+                                     .rows = rows(),
+                                     .likelihood = shape.likelihood,
+                                     .x = x_.data,
+                                     .observed = chosen_.any_missing() ? observed_.data : nullptr,
+                                     .weights = row_weights,
+                                     .precisions = precisions_,
+                                     .normalisers = normalisers_,
+                                     .of_log_variances = of_log_variances_,
+                                     .densities = strips_.data()};
     // The sums by the log variances are over all rows of a strip, in their order.
-    const std::size_t grain = panels_.n_variances() > 0 ? rows() : kernels_.panel_rows;
-    share(member, decoder_[last].panel.strips, rows(), grain,
+    const std::size_t piece =
+        panels_.n_variances() > 0 ? rows() : rows_of_a_piece(rows(), kRows, kernels_.panel_rows);
+    share(member, decoder_[last].panel.strips, rows(), piece,
           [&](std::size_t strip, std::size_t first, std::size_t end) {
               kernels_.likelihood(own, strip, first, end);
           });
     return member.barrier();
 }
 
-void VaeBatch::add_densities(Member& member) {
-    const std::size_t first = member.begin(rows()), end = member.end(rows());
-    std::fill(densities_.begin() + static_cast<std::ptrdiff_t>(first),
-              densities_.begin() + static_cast<std::ptrdiff_t>(end), 0.0);
+void VaeBatch::add_densities(RowRange range) {
+    std::fill(densities_.begin() + static_cast<std::ptrdiff_t>(range.first),
+              densities_.begin() + static_cast<std::ptrdiff_t>(range.end), 0.0);
     for (std::size_t strip = 0; strip < decoder_.back().panel.strips; ++strip) {
-        for (std::size_t i = first; i < end; ++i)
+        for (std::size_t i = range.first; i < range.end; ++i)
             densities_[i] += strips_[strip * rows() + i];
     }
-}
-
-bool VaeBatch::down(Member& member, const std::vector<Level>& levels, const Padded& of_input,
-                    const float* weights) {
-    for (std::size_t i = levels.size(); i-- > 0;) {
-        const Padded& to = i == 0 ? of_input : levels[i - 1].of_sums;
-        if (to.data == nullptr)
-            break;
-        const PanelLayer& panel = levels[i].panel;
-        const detail::InputsTask own{.gradient = levels[i].of_sums.data,
-                                     .gradient_ld = levels[i].of_sums.ld,
-                                     .inputs = panel.layer.inputs,
-                                     .outputs = panel.layer.outputs,
-                                     .coefs = weights + panel.coefs,
-                                     .slope = i == 0 ? nullptr : levels[i - 1].slope.data,
-                                     .out = to.data,
-                                     .ld = to.ld};
-        const std::size_t columns = kernels_.panel_columns;
-        share(member, (panel.layer.inputs + columns - 1) / columns, rows(), kernels_.panel_rows,
-              [&](std::size_t strip, std::size_t first, std::size_t end) {
-                  kernels_.inputs(own, strip, first, end, scratch(member));
-              });
-        if (!member.barrier())
-            return false;
-    }
-    return true;
 }
 
 // ---- weights ---------------------------------------------------------------------------------
@@ -367,7 +411,8 @@ void VaeBatch::by_weights(Member& member, float* gradient, float limit) {
                                       .ld = level.of_sums.ld,
                                       .of_coefs = gradient + level.panel.coefs,
                                       .of_intercepts = gradient + level.panel.intercepts};
-        share(member, level.panel.strips, inputs, kernels_.panel_rows,
+        share(member, level.panel.strips, inputs,
+              rows_of_a_piece(inputs, kRowsOfWeights, kernels_.panel_rows),
               [&](std::size_t strip, std::size_t first, std::size_t end) {
                   kernels_.weights(own, strip, first, end, scratch(member));
                   // Looked at while it is in the cache.
@@ -406,19 +451,25 @@ VaeSums VaeBatch::sums() const {
     return sums;
 }
 
-void VaeBatch::adam(const Member& member, const VaeStep& step, float scale) {
+void VaeBatch::adam(Member& member, const VaeStep& step, float scale) {
     detail::AdamTask task = step.adam;
     task.gradient = step.gradient;
     task.scale = scale;
     const std::size_t columns = kernels_.panel_columns;
     for_each_layer([&](const Level& level, const Padded&) {
-        // The gradients that this thread made.
+        // As their gradients were shared out.
         const PanelLayer& panel = level.panel;
-        const RowRange range =
-            own_rows(member, panel.strips, panel.layer.inputs, kernels_.panel_rows);
-        kernels_.adam(task, panel.coefs + range.first * columns, panel.coefs + range.end * columns);
-        if (member.slot() == 0)
-            kernels_.adam(task, panel.intercepts, panel.intercepts + panel.strips * columns);
+        const std::size_t inputs = panel.layer.inputs;
+        share(member, panel.strips, inputs,
+              rows_of_a_piece(inputs, kRowsOfWeights, kernels_.panel_rows),
+              [&](std::size_t strip, std::size_t first, std::size_t end) {
+                  const std::size_t row = strip * inputs;
+                  kernels_.adam(task, panel.coefs + (row + first) * columns,
+                                panel.coefs + (row + end) * columns);
+                  if (first == 0)
+                      kernels_.adam(task, panel.intercepts + strip * columns,
+                                    panel.intercepts + (strip + 1) * columns);
+              });
     });
     if (member.slot() > 0 || panels_.n_variances() == 0)
         return;

@@ -1,8 +1,9 @@
 // One batch on its way through the networks and back, in memory that is allocated once.
 //
 // The threads of a team go through the stages together: rows are gathered, layers computed one
-// after the other, gradients taken down again, and the weights changed. A thread has its rows in
-// the stages that go by row and its strips of weights in the others, the same ones in each step.
+// after the other, gradients taken down again, and the weights changed. Wide layers are shared out
+// by strips of weights, the same ones in each step; around z, where layers are narrow, a thread
+// takes its rows through several of them.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +24,10 @@ struct VaeStep {
     detail::AdamTask adam;  // all but gradient and scale
     float* gradient = nullptr;
     float least_log_variance = 0;
+};
+
+struct RowRange {
+    std::size_t first, end;
 };
 
 struct VaeStepped {
@@ -79,28 +84,40 @@ class VaeBatch {
     float* scratch(const Member& member) const;
     template <class Work>
     void for_each_layer(const Work& work) const;
-    detail::LayerTask task(const Level& level, const Padded& input, const float* weights,
-                           detail::Activation activation) const;
+    RowRange own_rows(const Member& member) const;
+    const Padded& input_of(const std::vector<Level>& levels, std::size_t i,
+                           const Padded& input) const {
+        return i == 0 ? input : levels[i - 1].out;
+    }
+    detail::LayerTask layer_task(const std::vector<Level>& levels, std::size_t i,
+                                 const Padded& input, const float* weights) const;
+    // The gradient by what layer i of a network is given.
+    detail::InputsTask inputs_task(const std::vector<Level>& levels, std::size_t i,
+                                   const float* weights) const;
+    void rows_of_layer(const detail::LayerTask& task, RowRange range) const;
+    void rows_of_inputs(const Member& member, const detail::InputsTask& task, RowRange range) const;
 
     // Stages; those that end at a barrier return what it says.
     bool gather(Member& member, const VaePass* pass);
     bool set_codes(Member& member, const float* codes);
-    bool draw(Member& member, const VaePass& pass);
-    bool forward(Member& member, const std::vector<Level>& levels, std::size_t last,
-                 const Padded& input, const float* weights);
+    // Layers first to last - 1 of a network.
+    bool forward(Member& member, const std::vector<Level>& levels, std::size_t first,
+                 std::size_t last, const Padded& input, const float* weights);
+    // From the encoder's last layer to the decoder's first hidden one; and back.
+    bool through_codes(Member& member, const VaePass& pass, const float* weights);
+    bool back_through_codes(Member& member, const VaePass& pass, const float* weights);
     void variances(Member& member, const float* weights);
     bool likelihood(Member& member, const float* weights, const double* row_weights);
-    void add_densities(Member& member);
-    // From the gradient by the last layer's sums down to the first layer's, and to the inputs'
-    // where there is a place for it.
-    bool down(Member& member, const std::vector<Level>& levels, const Padded& of_input,
+    void add_densities(RowRange range);
+    // From the gradient by the sums of layer first - 1 down to those of layer last.
+    bool down(Member& member, const std::vector<Level>& levels, std::size_t first, std::size_t last,
               const float* weights);
-    bool undraw(Member& member, const VaePass& pass);
+    bool down_to_codes(Member& member, const float* weights);
     bool forward_and_back(Member& member, const VaePass& pass, const float* weights);
     // Also notes in fine_ whether all of this thread's numbers are below the limit.
     void by_weights(Member& member, float* gradient, float limit);
     bool of_variances(float* gradient, float limit);
-    void adam(const Member& member, const VaeStep& step, float scale);
+    void adam(Member& member, const VaeStep& step, float scale);
 
     const VaeNetwork& network_;
     const VaePanels& panels_;
@@ -108,7 +125,7 @@ class VaeBatch {
     const Poll& poll_;
     PollScope asked_;
     std::size_t most_rows_;
-    int n_threads_;
+    exec::Shares shares_;
 
     exec::Memory memory_;
     Padded x_, seen_, observed_, z_, of_codes_, noise_;

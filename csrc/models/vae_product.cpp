@@ -2,13 +2,14 @@
 
 #include <algorithm>
 
-#include "exec/team.hpp"
 #include "isa/dispatch.hpp"
 #include "models/vae_share.hpp"
 
 namespace vemfast::models {
 
 namespace {
+
+constexpr std::size_t kRowsOfAPiece = 64;
 
 std::size_t rounded_up(std::size_t n, std::size_t step) {
     return (n + step - 1) / step * step;
@@ -28,7 +29,7 @@ std::size_t in_panels(std::size_t row, std::size_t column, std::size_t rows) {
 
 VaeProduct::VaeProduct(ProductKind kind, const float* a, const float* b, std::size_t M,
                        std::size_t K, std::size_t N, int n_threads)
-    : kind_(kind), M_(M), K_(K), N_(N), n_threads_(std::max(n_threads, 1)) {
+    : kind_(kind), M_(M), K_(K), N_(N), shares_(n_threads) {
     const bool left = kind == ProductKind::left_transposed;
     const bool right = kind == ProductKind::right_transposed;
     const std::size_t rows_a = left ? K : M, columns_a = left ? M : K;
@@ -39,7 +40,7 @@ VaeProduct::VaeProduct(ProductKind kind, const float* a, const float* b, std::si
     scratch_floats_ = rounded_up(kernels().vae.panel_floats, 16);
     const std::size_t size_c = rounded_up(M, 16) * wide_c_;
     const std::size_t total = rows_a * wide_a_ + rounded_up(rows_b, 16) * wide_b_ + 2 * size_c +
-                              wide_c_ + scratch_floats_ * static_cast<std::size_t>(n_threads_);
+                              wide_c_ + scratch_floats_ * static_cast<std::size_t>(shares_.most());
     memory_ = exec::allocate(total * sizeof(float));
     a_ = static_cast<float*>(memory_.get());
     std::fill_n(a_, total, 0.0F);
@@ -58,10 +59,11 @@ VaeProduct::VaeProduct(ProductKind kind, const float* a, const float* b, std::si
 
 void VaeProduct::compute(const Poll& poll) {
     const VaeKernels& kernels = vemfast::kernels().vae;
-    exec::team(n_threads_, poll, [&](exec::Team& member) {
+    exec::team(shares_, poll, [&](exec::Team& member) {
         float* scratch = scratch_ + scratch_floats_ * static_cast<std::size_t>(member.slot());
         const std::size_t strips = (N_ + kernels.panel_columns - 1) / kernels.panel_columns;
-        share(member, strips, M_, kernels.panel_rows,
+        const std::size_t piece = rows_of_a_piece(M_, kRowsOfAPiece, kernels.panel_rows);
+        share(member, strips, M_, piece,
               [&](std::size_t strip, std::size_t first, std::size_t end) {
                   if (kind_ == ProductKind::plain)
                       kernels.layer({a_, wide_a_, K_, N_, b_, intercepts_,

@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "exec/memory.hpp"
+#include "exec/team.hpp"
 #include "vemfast/poll.hpp"
 #include "vemfast/version.hpp"
 
@@ -27,7 +28,7 @@ class VEMFAST_API VaeProduct {
     ProductKind kind_;
     std::size_t M_, K_, N_;
     std::size_t wide_a_ = 0, wide_b_ = 0, wide_c_ = 0;  // numbers between rows
-    int n_threads_;
+    exec::Shares shares_;
     exec::Memory memory_;
     float *a_ = nullptr, *b_ = nullptr, *c_ = nullptr, *slope_ = nullptr, *intercepts_ = nullptr,
           *scratch_ = nullptr;

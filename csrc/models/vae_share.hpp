@@ -8,29 +8,24 @@
 
 namespace vemfast::models {
 
-// Rows of strips, one strip behind the other, `rows` each.
-struct RowRange {
-    std::size_t first, end;
-};
-
-// This thread's share; within a strip it begins and ends at multiples of `grain` only.
-inline RowRange own_rows(const exec::Team& member, std::size_t strips, std::size_t rows,
-                         std::size_t grain) {
-    const auto cut = [&](std::size_t at) { return at / rows * rows + at % rows / grain * grain; };
-    return {cut(member.begin(strips * rows)), cut(member.end(strips * rows))};
+// Whole tiles of `grain` rows, about `target` rows in all: what a thread takes of a strip at a
+// time.
+inline std::size_t rows_of_a_piece(std::size_t rows, std::size_t target, std::size_t grain) {
+    const std::size_t pieces = (rows + target - 1) / target;
+    return ((rows + pieces - 1) / pieces + grain - 1) / grain * grain;
 }
 
-// Calls work(strip, first, end) for this thread's share.
+// Calls work(strip, first, end) for pieces of the strips, of at most `piece` rows of the `rows`
+// that each has; for whole strips where there is one thread.
 template <class Work>
-void share(const exec::Team& member, std::size_t strips, std::size_t rows, std::size_t grain,
+void share(exec::Team& member, std::size_t strips, std::size_t rows, std::size_t piece,
            const Work& work) {
-    const RowRange own = own_rows(member, strips, rows, grain);
-    for (std::size_t at = own.first; at < own.end;) {
-        const std::size_t first = at % rows;
-        const std::size_t end = std::min(rows, first + own.end - at);
-        work(at / rows, first, end);
-        at += end - first;
-    }
+    const std::size_t own = member.size() == 1 ? rows : piece;
+    const std::size_t pieces = (rows + own - 1) / own;
+    member.share_out(strips * pieces, [&](std::size_t item) {
+        const std::size_t first = item % pieces * own;
+        work(item / pieces, first, std::min(rows, first + own));
+    });
 }
 
 }  // namespace vemfast::models

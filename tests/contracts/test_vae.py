@@ -116,6 +116,23 @@ def test_passes(likelihood):
     assert away < 0.02 * np.linalg.norm(states[1].weights - begin(twin, block).weights)
 
 
+def test_moments_of_an_unused_weight_do_not_become_subnormal():
+    """They fade for ever, and a pass would take longer the more of them there are."""
+    models = pair("bernoulli")
+    X = ROWS["bernoulli"].copy()
+    X[:, 2] = 0  # the encoder's weights of this column get no gradient
+    block = RowBlock(X)
+    state = begin(models[1], block)
+    faded = np.full_like(state.weights, 1.2e-18)
+    state = type(state)(state.layout, state.weights, faded, 0 * faded, 9, 0, 0)
+    for model in models:
+        after = sweep(model, state, [block], SOFT)[0]
+        unused = after.layout.view(after.first, "encoder_coefs_0")[2]
+        np.testing.assert_array_equal(unused, 0)
+        assert after.second.min() >= np.float32(1e-30)
+        np.testing.assert_array_equal(after["encoder_coefs_0"][2], state["encoder_coefs_0"][2])
+
+
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_use(likelihood):
     native, twin = pair(likelihood)
