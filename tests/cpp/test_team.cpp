@@ -63,7 +63,8 @@ TEST_CASE(who_is_done_helps) {
     vemfast::exec::team(shares, {}, [&](Team& member) {
         size = member.size();
         member.share_out(100, [&](std::size_t i) {
-            // Items of the first thread's share; it holds on to its first until others are done.
+            // The first thread holds on to the first item of its share, and the other does the
+            // rest (and that one, too, where it comes first).
             if (member.slot() == 0) {
                 for (int wait = 0; i == 0 && size == 2 && by_helper < 49 && wait < 5000; ++wait)
                     std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -72,7 +73,7 @@ TEST_CASE(who_is_done_helps) {
             }
         });
     });
-    CHECK(size == 1 || by_helper == 49);
+    CHECK(size == 1 || by_helper >= 49);
 }
 
 TEST_CASE(a_stage_sees_all_of_the_one_before) {
