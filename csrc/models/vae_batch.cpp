@@ -268,7 +268,7 @@ bool VaeBatch::back_through_codes(Member& member, const VaePass& pass, const flo
 detail::LayerTask VaeBatch::layer_task(const std::vector<Level>& levels, std::size_t i,
                                        const Padded& input, const float* weights) const {
     const Level& level = levels[i];
-    const Padded& h = input_of(levels, i, input);
+    const Padded& h = i == 0 ? input : levels[i - 1].out;
     return {.h = h.data,
             .h_ld = h.ld,
             .inputs = level.panel.layer.inputs,

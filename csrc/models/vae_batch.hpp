@@ -85,10 +85,6 @@ class VaeBatch {
     template <class Work>
     void for_each_layer(const Work& work) const;
     RowRange own_rows(const Member& member) const;
-    const Padded& input_of(const std::vector<Level>& levels, std::size_t i,
-                           const Padded& input) const {
-        return i == 0 ? input : levels[i - 1].out;
-    }
     detail::LayerTask layer_task(const std::vector<Level>& levels, std::size_t i,
                                  const Padded& input, const float* weights) const;
     // The gradient by what layer i of a network is given.
