@@ -31,8 +31,10 @@ _PEERS_OF_CURVES = ("scikit-learn batch", "tomotopy Gibbs, α learned")
 
 # Topic, how a case begins, our name in it, and the others'.
 SHOWN: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
-    *(("hmm", f"{name}: ", "vemfast", ("hmmlearn",)) for name in ("H1", "H3", "H4", "short")),
-    ("hmm_symbols", "H2", "vemfast", ("hmmlearn",)),
+    *(
+        ("hmm", f"{name}: ", "vemfast", ("hmmlearn", "dynamax float32"))
+        for name in ("H1", "H2", "H3", "H4", "short")
+    ),
     ("lda", "L1: a pass", "vemfast batch", ("scikit-learn batch", "gensim batch")),
     ("lda", "L1: a pass", "vemfast online", ("scikit-learn online", "gensim online")),
     ("lda", "ap: a pass", "vemfast batch", ("scikit-learn batch", "gensim batch")),
@@ -47,7 +49,6 @@ SHOWN: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
 )
 NAMES = {
     "hmm": "Hidden Markov models",
-    "hmm_symbols": "Hidden Markov models",
     "lda": "Topics",
     "lda_curves": "Topics",
     "vae": "Autoencoder, an epoch",

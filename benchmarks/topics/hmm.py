@@ -3,8 +3,7 @@
 hmmlearn runs its faster implementation ("scaling") and on one thread, so the ratios with one thread
 stand beside those with all. An iteration is one of EM (of hmmlearn: a fit of one iteration; of this
 library: the difference of longer and shorter fits, over their iterations). Both start at the same
-parameters, near the truth, without priors; after the iteration their log likelihoods agree. H2 is a
-topic of its own (`hmm_symbols`), because hmmlearn takes half a minute a round there.
+parameters, near the truth, without priors; there their log likelihoods agree.
 
 dynamax runs compiled, with as many threads, in a process of its own with the interpreter that
 VEMFAST_PEER_PYTHON names (default: this one), in single precision (its default) and in double; it
@@ -12,7 +11,7 @@ is left out, and the report says so, where it cannot be imported. The floor of a
 larger of its least operations at the rate of NumPy's 2,048 x 2,048 product in the same run, and of
 an exponential a step and state at half a giga a second and thread.
 
-Parts (`--only`): H1, H3, H4, short, memory.
+Parts (`--only`): memory, and a workload with a task, as in "H1 iteration" or "H3 predict".
 """
 
 from __future__ import annotations
@@ -71,100 +70,120 @@ def floor(problem: Problem, threads: int) -> float:
     return max(operations / rate, exponentials / (EXPONENTIALS * threads))
 
 
-def compared(name: str, settings: Settings) -> Iterator[Record]:
-    """Yield the records of one workload: an iteration, and the three uses."""
+def parts(name: str) -> list[str]:
+    """Return the parts of one workload."""
+    return [f"{name} {task}" for task in ("iteration", *USES)]
+
+
+def compared(part: str, settings: Settings) -> Iterator[Record]:
+    """Yield the record of one part: an iteration, or a use of a fitted model."""
+    name, task = part.split()
+    problem = make(name, settings.scale, settings.seed)
     with ExitStack() as stack:
         others: dict[str, Callable[[str], tuple[float, float]]] = {}
         if name in TIMES_DYNAMAX and not dynamax_is_absent():
             for dtype in ("float32", "float64"):
                 start = dynamax(name, settings.scale, settings.seed, settings.threads, dtype)
                 others[f"dynamax {dtype}"] = stack.enter_context(start)
-        yield from _compared(name, settings, others)
-
-
-def _compared(
-    name: str, settings: Settings, others: dict[str, Callable[[str], tuple[float, float]]]
-) -> Iterator[Record]:
-    def of_others(task: str) -> dict[str, Callable[[], float]]:
         for run in others.values():
             run(task)  # compiles
-        return {peer: lambda run=run: run(task)[0] for peer, run in others.items()}  # type: ignore[misc]
+        measures = {peer: lambda run=run: run(task)[0] for peer, run in others.items()}  # type: ignore[misc]
+        if task == "iteration":
+            values = {peer: run("score")[1] for peer, run in others.items()}
+            yield an_iteration(name, problem, settings, measures, values)
+        else:
+            yield a_use(name, task, problem, settings, measures)
 
-    problem = make(name, settings.scale, settings.seed)
-    X, lengths = problem.X, problem.lengths
-    own = vemfast(problem, 1, settings.threads)
+
+def an_iteration(
+    name: str,
+    problem: Problem,
+    settings: Settings,
+    others: dict[str, Callable[[], float]],
+    values: dict[str, float],
+) -> Record:
+    """Return the record of EM iterations; `values`: log likelihoods of the others."""
+    own, peer = vemfast(problem, 1, settings.threads), hmmlearn(problem)
     seconds_of_fit(own, problem)
-    one = vemfast(problem, 1, 1)
-    seconds_of_fit(one, problem)
-    peer = hmmlearn(problem)
     seconds_of_fit(peer, problem)
-    ours, theirs = own.score(X, lengths), peer.score(X, lengths)
+    # After the iteration; the others' are of the start, hmmlearn's own first figure.
+    ours, theirs = own.score(problem.X, problem.lengths), peer.score(problem.X, problem.lengths)
     facts: dict[str, str | float] = {
         "relative difference of the log likelihoods": abs(ours / theirs - 1)
     }
-    for other, run in others.items():
-        facts[f"the same of {other}"] = abs(ours / run("score")[1] - 1)
+    for other, value in values.items():
+        facts[f"the same of {other}"] = abs(peer.monitor_.history[0] / value - 1)
     if name in TIMES_DYNAMAX and not others:
         facts["skipped"] = "dynamax, which cannot be imported"
     measures: dict[str, Callable[[], float]] = {
         "vemfast": iteration(problem, settings.threads),
         "vemfast, one thread": iteration(problem, 1),
+        "vemfast, mean-field": iteration(problem, settings.threads, "mean-field"),
         "hmmlearn": lambda: seconds_of_fit(hmmlearn(problem), problem),
-        **of_others("iteration"),
+        **others,
     }
-    if name == "H3":
-        measures["vemfast, mean-field"] = iteration(problem, settings.threads, "mean-field")
-    iterating, using = ASKED[name]
     quotients = [
-        Quotient("hmmlearn", "vemfast", least=iterating),
+        Quotient("hmmlearn", "vemfast", least=ASKED[name][0]),
         Quotient("hmmlearn", "vemfast, one thread"),
         Quotient("vemfast, one thread", "vemfast", least=1.6 if name == "H3" else None),
+        Quotient("vemfast, mean-field", "vemfast", most=1.2),
     ]
-    if name == "H3":
-        quotients.append(Quotient("vemfast, mean-field", "vemfast", most=1.2))
     for other in others:
         least = TIMES_DYNAMAX[name] if other.endswith("32") else None
         quotients.append(Quotient(other, "vemfast", least=least))
     samples = rounds(measures, settings.repeats)
     facts["share of the floor"] = floor(problem, settings.threads) / samples["vemfast"].median
-    yield record(f"{name}: {CHAINS[name]}: an EM iteration", samples, quotients, **facts)
-    for use in USES:
-        calls = {"vemfast": own, "vemfast, one thread": one, "hmmlearn": peer}
-
-        def caller(model: Any, use: str = use) -> Callable[[], float]:
-            return lambda: timed(lambda: getattr(model, use)(X, lengths))
-
-        measures = {key: caller(model) for key, model in calls.items()} | of_others(use)
-        samples = rounds(measures, settings.repeats)
-        yield record(
-            f"{name}: {use}",
-            samples,
-            [
-                Quotient("hmmlearn", "vemfast", least=using),
-                Quotient("hmmlearn", "vemfast, one thread"),
-                *(Quotient(other, "vemfast") for other in others),
-            ],
-        )
+    return record(f"{name}: {CHAINS[name]}: an EM iteration", samples, quotients, **facts)
 
 
-def _memory(settings: Settings) -> float:
-    """Return the bytes above the data at the peak of a fit of H3, in a process of its own."""
+def a_use(
+    name: str,
+    use: str,
+    problem: Problem,
+    settings: Settings,
+    others: dict[str, Callable[[], float]],
+) -> Record:
+    """Return the record of one use of models with the given parameters."""
+
+    def fitted(threads: int) -> Any:
+        model = vemfast(problem, 1, threads)
+        seconds_of_fit(model, problem)
+        return model
+
+    def caller(model: Any) -> Callable[[], float]:
+        return lambda: timed(lambda: getattr(model, use)(problem.X, problem.lengths))
+
+    models = {
+        "vemfast": fitted(settings.threads),
+        "vemfast, one thread": fitted(1),
+        "hmmlearn": hmmlearn(problem),
+    }
+    measures = {key: caller(model) for key, model in models.items()}
+    for measure in measures.values():
+        measure()
+    samples = rounds(measures | others, settings.repeats)
+    quotients = [
+        Quotient("hmmlearn", "vemfast", least=ASKED[name][1]),
+        Quotient("hmmlearn", "vemfast, one thread"),
+        *(Quotient(other, "vemfast") for other in others),
+    ]
+    return record(f"{name}: {use}", samples, quotients)
+
+
+def memory(settings: Settings) -> Record:
+    """Return the record of the peak above the data of a fit of H3, in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.topics.hmm", str(settings.scale)]
     command.append(str(settings.threads))
-    return float(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    peak = {"peak memory above the data, MB (asked below 100)": float(run.stdout) / 1e6}
+    return record("H3: memory of a fit of three iterations", {}, [], **peak)
 
 
 def measure(settings: Settings) -> Iterator[Record]:
     """Yield four records a workload, and the memory of H3."""
-    parts = settings.pick(("H1", "H3", "H4", "short", "memory"))
-    for name in parts:
-        if name != "memory":
-            yield from compared(name, settings)
-    if "memory" not in parts:
-        return
-    peak = _memory(settings) / 1e6
-    what = "peak memory above the data, MB (asked below 100)"
-    yield record("H3: memory of a fit of three iterations", {}, [], **{what: peak})
+    names = [part for name in ASKED for part in parts(name)]
+    for part in settings.pick([*names, "memory"]):
+        yield from compared(part, settings) if part != "memory" else [memory(settings)]
 
 
 def _peak() -> None:
