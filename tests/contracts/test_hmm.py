@@ -149,6 +149,16 @@ def test_states_of_several_gaussians_never_fall(make, family, rung):
     testing.check_bound_identity(model, block_of(family), rung)
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("rung", ["em", "hard-em"])
+@pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
+def test_states_of_several_gaussians_never_fall_from_any_start(make, seeds, family, rung):
+    for seed in seeds:
+        for n_components, schedule in ((2, "batch"), (3, "memoized")):
+            model = make(family, n_components=n_components, n_mix=2)
+            testing.check_monotone(model, block_of(family), rung, schedule, random_state=seed)
+
+
 # Not of variational-em, whose q is part of where it stands.
 @pytest.mark.parametrize("rung", ["mean-field", "em", "hard-em"])
 def test_a_long_fit_ends_at_a_fixed_point(make, rung):

@@ -10,6 +10,8 @@ import time
 import numpy as np
 from reliability.helpers import is_finite, mixture, quiet
 
+from vemfast import GaussianHMM
+
 FOREVER = {"tol": 0.0, "max_iter": 10**9}
 DRAWS = {"n_burn": 10**9, "n_draws": 1, "n_chains": 1}
 
@@ -17,6 +19,11 @@ DRAWS = {"n_burn": 10**9, "n_draws": 1, "n_chains": 1}
 def rows(n, D):
     rng = np.random.default_rng(0)
     return rng.normal(size=(n, D)) + 4 * rng.integers(0, 3, (n, 1))
+
+
+def chain(K, inference):
+    means = np.linspace(-1.0, 5.0, K)[:, None]
+    return GaussianHMM(K, inference=inference, tol=0.0, n_iter=10**9, means_init=means)
 
 
 # Name -> (rows, estimator): what a fit without end spends its time on.
@@ -37,6 +44,9 @@ WORK = {
     ),
     "starts in threads": lambda: (rows(2000, 5), mixture(5, n_init=10, n_jobs=4, **FOREVER)),
     "starts in turn": lambda: (rows(100_000, 20), mixture(40, n_init=10, **FOREVER)),
+    "a long sequence": lambda: (rows(1_000_000, 1), chain(4, "em")),
+    "a long best path": lambda: (rows(500_000, 1), chain(20, "hard-em")),
+    "sweeps over a sequence": lambda: (rows(100_000, 1), chain(12, "variational-em")),
 }  # fmt: skip
 
 
@@ -51,9 +61,14 @@ def state(estimator, X):
     bounds = estimator.lower_bounds_
     whole = len(bounds) == estimator.n_iter_ + 1
     whole = whole and not estimator.converged_ and estimator.stop_reason_ == "interrupted"
-    whole = whole and is_finite(estimator, X[:50]) if estimator.inference != "gibbs" else whole
+    is_chain = hasattr(estimator, "transmat_")
+    if is_chain:
+        parts = (estimator.startprob_, estimator.transmat_, estimator.means_, estimator.covars_)
+        whole = whole and all(np.isfinite(part).all() for part in parts)
+    elif estimator.inference != "gibbs":
+        whole = whole and is_finite(estimator, X[:50])
     if estimator.inference == "em" and estimator.schedule == "batch":
-        objective = estimator.score(X) * len(X)
+        objective = estimator.score(X) * (1 if is_chain else len(X))  # of all, or of a row
         whole = whole and abs(objective - bounds[-1]) <= 1e-5 * abs(objective)
         whole = whole and estimator.lower_bound_ == bounds[-1]
     return {"n_iter": estimator.n_iter_, "whole": bool(whole), "bounds": bounds[:3]}

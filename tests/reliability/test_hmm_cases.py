@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from reliability.helpers import DETERMINISTIC, RUNGS, quiet
+from reliability.helpers import DETERMINISTIC, RUNGS, quiet, run_python
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -290,6 +290,37 @@ def test_long_sequences_neither_underflow_nor_drift(n):  # H3
         refit = clone(estimator).set_params(n_iter=1).fit(rows)
     assert np.isfinite(refit.lower_bound_)
     np.testing.assert_allclose(refit.transmat_.sum(axis=1), 1.0, rtol=1e-12)
+
+
+MEMORY = """
+from pathlib import Path
+import numpy as np
+from reliability.helpers import quiet
+from vemfast import GaussianHMM
+
+def resident(field):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(field)).split()[1])
+
+K, leave = 16, {leave}
+rows = np.random.default_rng(0).normal(size=(1_000_000, 1))
+transmat = np.full((K, K), leave / K) + (1 - leave) * np.eye(K)
+options = dict(transmat_init=transmat, means_init=np.linspace(-2, 2, K)[:, None], n_iter=2)
+with quiet():
+    GaussianHMM(K, **options).fit(rows[:3000])
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again at the present size
+    before = resident("VmRSS")
+    GaussianHMM(K, **options).fit(rows).score(rows)
+    print(resident("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="reads Linux's /proc")
+@pytest.mark.parametrize("leave", [0.1, 1e-7])  # how chunks are joined depends on it
+def test_memory_does_not_grow_with_steps_and_states(leave):
+    run = run_python(MEMORY.format(leave=leave))
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) < 64e6  # of states by steps there are 128 MB
 
 
 # ---- real sequences, where they are at hand ---------------------------------------------------
