@@ -330,8 +330,9 @@ FOLDER = os.environ.get("VEMFAST_DATA")  # with mocap6.npz and japanese_vowels.n
 
 @pytest.mark.skipif(FOLDER is None, reason="VEMFAST_DATA names no folder of data sets")
 @pytest.mark.parametrize("inference", RUNGS)
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
 @pytest.mark.parametrize("name", ["mocap6", "japanese_vowels"])
-def test_real_sequences_on_every_rung_without_a_warning(name, inference):
+def test_real_sequences_on_every_rung_without_a_warning(name, covariance_type, inference):
     with np.load(os.path.join(FOLDER, f"{name}.npz")) as file:
         suffix = "" if name == "mocap6" else "_train"
         rows = file[f"X{suffix}"]
@@ -340,8 +341,8 @@ def test_real_sequences_on_every_rung_without_a_warning(name, inference):
     iterations = {} if inference == "gibbs" else {"n_iter": 500}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        estimator = GaussianHMM(8, inference=inference, random_state=0, **draws, **iterations).fit(
-            rows, lengths
-        )
+        estimator = GaussianHMM(
+            8, covariance_type, inference=inference, random_state=0, **draws, **iterations
+        ).fit(rows, lengths)
         assert np.isfinite(estimator.score(rows, lengths))
         assert len(np.unique(estimator.predict(rows, lengths))) > 1
