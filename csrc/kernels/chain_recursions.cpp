@@ -3,6 +3,7 @@
 
 #include "../latents/chain_pairs.hpp"
 #include "../latents/chain_path.hpp"
+#include "../latents/chain_registers.hpp"
 #include "../latents/chain_sweep.hpp"
 
 namespace vemfast::VEMFAST_LEVEL {
@@ -24,12 +25,22 @@ inline auto with_vectors(std::size_t ld, Body body) {
 
 void run_forward(const ChainTables& chain, const double* b, double* a, double* r, std::size_t n,
                  bool begins, ForwardState& state) {
-    with_vectors(chain.ld, [&]<int V> { forward_run<V>(chain, b, a, r, n, begins, state); });
+    with_vectors(chain.ld, [&]<int V> {
+        if constexpr (V == 1)
+            forward_in_registers(chain, b, a, r, n, begins, state);
+        else
+            forward_run<V>(chain, b, a, r, n, begins, state);
+    });
 }
 
 void run_backward(const ChainTables& chain, const double* a, double* b, const double* r,
                   std::size_t n, double weight, double* h, double* g) {
-    with_vectors(chain.ld, [&]<int V> { backward_run<V>(chain, a, b, r, n, weight, h, g); });
+    with_vectors(chain.ld, [&]<int V> {
+        if constexpr (V == 1)
+            backward_in_registers(chain, a, b, r, n, weight, h, g);
+        else
+            backward_run<V>(chain, a, b, r, n, weight, h, g);
+    });
 }
 
 void run_backward_alone(const ChainTables& chain, const double* b, std::size_t n, double* h) {
@@ -37,7 +48,12 @@ void run_backward_alone(const ChainTables& chain, const double* b, std::size_t n
 }
 
 void run_best(const ChainTables& chain, double* d, std::size_t n, bool begins) {
-    with_vectors(chain.ld, [&]<int V> { best_run<V>(chain, d, n, begins); });
+    with_vectors(chain.ld, [&]<int V> {
+        if constexpr (V == 1)
+            best_in_registers(chain, d, n, begins);
+        else
+            best_run<V>(chain, d, n, begins);
+    });
 }
 
 bool run_sweeps(const ChainTables& chain, const double* scores, double* q, std::size_t n, bool cold,
