@@ -6,6 +6,7 @@ import pytest
 from lda_data import WEIGHTS, block_of, config_of
 
 from vemfast.inference import fit
+from vemfast.inference.minibatch import blend, estimate, rate_of
 from vemfast.models.base import Step
 from vemfast.models.lda import LatentDirichletAllocation as Native
 from vemfast.models.lda_config import Start
@@ -42,11 +43,18 @@ def fitted(build, config, n_jobs=1, offset=10.0, weights=WEIGHTS, **options):
     )
 
 
+OPENING = "vemfast.models.lda_starts._OPENING"
+
+
 @pytest.mark.parametrize("offset", [0.0, 10.0])  # 0: the first batch takes it all
 @pytest.mark.parametrize("prior", PRIORS)
 @pytest.mark.parametrize("learn_alpha", [None, "vector", "symmetric"])
 @pytest.mark.parametrize("rung", ["mean-field", "variational-em", "hard-em"])
-def test_a_pass_equals_update_score_and_blend_of_every_batch(rung, learn_alpha, prior, offset):
+def test_a_pass_equals_update_score_and_blend_of_every_batch(
+    rung, learn_alpha, prior, offset, monkeypatch
+):
+    if offset == 0:
+        monkeypatch.setattr(OPENING, 1)  # the last batch alone, so that rates begin with 1
     point = rung != "mean-field"
     config = config_of(rung, eta=PRIORS[prior](point), alpha=0.4, learn_alpha=learn_alpha)
     assert Native(config).sweep.__func__ is Native.sweep
@@ -67,7 +75,37 @@ def test_a_pass_has_the_same_bits_for_any_number_of_threads(rung):
     assert one.stats.buffer.tobytes() == three.stats.buffer.tobytes()
 
 
-def test_what_forgets_fast_and_long_does_not_underflow():
+@pytest.mark.parametrize("rung", ["mean-field", "variational-em", "hard-em"])
+def test_an_online_fit_begins_with_all_documents_as_so_many_batches(rung):
+    config, block = config_of(rung, alpha=0.4, learn_alpha="vector"), block_of(weights=WEIGHTS)
+    found = fitted(Native, config, rung=rung, offset=2.0)
+    model = Native(config, Start(topics=TOPICS))
+    local_rule = "hard" if rung == "hard-em" else "factorised"
+    step = Step(local_rule, "posterior" if rung == "mean-field" else "point")
+    params = model.init([block], step)
+    stats = model.e_step(model.prepare(params), block, step)
+    assert found.lower_bounds[0] == pytest.approx(stats.local_bound + model.global_term(params))
+    blocks = block.cut(6)
+    for number in range(18):
+        params = model.update(params, stats, step)
+        part = estimate(model, params, blocks[number % 6], step, block.total_weight)
+        stats = blend(stats, part, rate_of(6 + number, 0.7, 2.0))
+    np.testing.assert_allclose(found.params.buffer, params.buffer, 1e-9)
+    np.testing.assert_allclose(found.stats.buffer, stats.buffer, 1e-9)
+
+
+def test_no_more_documents_than_it_takes_begin(monkeypatch):
+    blocks = block_of(weights=WEIGHTS).cut(9)
+    monkeypatch.setattr(OPENING, blocks[-1].n + 1)
+    block, batches = Native(config_of()).opening(blocks)
+    assert (block.n, batches) == (blocks[-1].n + blocks[-2].n, 2)
+    np.testing.assert_array_equal(block.weights, WEIGHTS[-block.n :])
+    np.testing.assert_array_equal(block.tokens, lda_data.COUNTS[-block.n :].sum(axis=1))
+    assert block.offset == blocks[-2].offset
+
+
+def test_what_forgets_fast_and_long_does_not_underflow(monkeypatch):
+    monkeypatch.setattr(OPENING, 1)
     # Rates near one: the decay of everything before is a factor that reaches 1e-100 many times.
     config = config_of()
     results = [

@@ -204,7 +204,8 @@ def test_the_command_reads_chunk_by_chunk(tmp_path, capsys):
 
 def test_memory_holds_chunks_and_not_the_corpus(monkeypatch):
     monkeypatch.setattr("vemfast.streams._PART_BYTES", 1 << 20)
-    monkeypatch.setattr("vemfast.models.lda_starts._MOST_CANDIDATES", 500)
+    for name in ("_MOST_CANDIDATES", "_OPENING"):  # kept whole, whatever the corpus
+        monkeypatch.setattr(f"vemfast.models.lda_starts.{name}", 500)
     # 200 chunks of 200 documents with 50 words each: 8 bytes an entry, 16 MB in all.
     indptr, counts = np.arange(0, 10_001, 50), np.ones(10_000)
 

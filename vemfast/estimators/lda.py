@@ -72,7 +72,8 @@ default=None
         batches; or stochastic ones (Hoffman et al. 2010).
     learning_decay, learning_offset : float, default=0.7, 10.0
         Minibatch schedule and `partial_fit`: update t has the rate
-        (t + learning_offset) ** -learning_decay.
+        (t + learning_offset) ** -learning_decay. A fit begins with at most 20,000 documents, which
+        count as the batches they are.
     max_iter : int, default=10
         Passes over the documents. Not for "gibbs".
     tol : float, default=0.0

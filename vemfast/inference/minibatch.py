@@ -32,12 +32,13 @@ def minibatch(
     """Iterate from `params`; an iteration is a pass over all batches, in their order.
 
     The blended statistics hold a blend of the batches' local bounds too: the trace is a smoothed,
-    noisy estimate of the objective. The first update uses the last batch alone. A model may make
-    its pass itself (`Model.sweep`).
+    noisy estimate of the objective. The first update uses the last batch alone, unless the model
+    has more of them begin (`Model.opening`). A model may make its pass itself (`Model.sweep`).
     """
     whole = sum(block.total_weight for block in blocks)
-    rates = (rate_of(t, learning_decay, learning_offset) for t in count(1))
-    stats = estimate(model, params, blocks[-1], step, whole)
+    block, batches = model.opening(blocks)
+    rates = (rate_of(t, learning_decay, learning_offset) for t in count(batches))
+    stats = estimate(model, params, block, step, whole)
     while not monitor.stop(stats.local_bound + model.global_term(params), params, stats):
         step = step.next
         swept = model.sweep(params, stats, blocks, step, rates)

@@ -140,6 +140,15 @@ class Model:
         """
         return 0.0
 
+    def opening(self, blocks: Sequence[Any]) -> tuple[Any, int]:
+        """Return the block that the first statistics of the minibatch schedule are made of.
+
+        And how many batches it stands for: the rates begin with the update of that number. The
+        first update forgets the start for these statistics, so a batch that does not show all that
+        the start holds would lose it. The last batch, unless a model needs more.
+        """
+        return blocks[-1], 1
+
     def sweep(
         self,
         params: Any,

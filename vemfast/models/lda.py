@@ -17,7 +17,7 @@ from vemfast import _core
 from vemfast.documents import DocumentBlock
 from vemfast.models.base import Model, Step
 from vemfast.models.lda_config import LOCAL_RULES, LdaConfig, Start
-from vemfast.models.lda_starts import adopt, first_params
+from vemfast.models.lda_starts import adopt, first_params, opening_documents
 from vemfast.stats import Params, Stats
 from vemfast.streams import StreamBlock
 
@@ -105,6 +105,10 @@ class LatentDirichletAllocation(Model):
             rule, params.kind, params.buffer, stats.buffer, step.seed, step.iteration, step.n_jobs
         )
         return Params(self._layouts[kind], kind, buffer)
+
+    def opening(self, blocks: Sequence[Any]) -> tuple[DocumentBlock, int]:
+        """Return the last documents together, many of them, and how many batches they are."""
+        return opening_documents(blocks)
 
     def sweep(
         self,

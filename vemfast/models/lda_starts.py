@@ -7,18 +7,19 @@ Blei's (lda-c); chosen far apart they are k-means++ on documents (Arthur and Vas
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
+from vemfast.documents import DocumentBlock
 from vemfast.models.base import Step
 from vemfast.models.lda_config import LdaConfig, Start
 from vemfast.stats import Params
 from vemfast.streams import StreamBlock
 
-__all__ = ["STARTS", "adopt", "first_params"]
+__all__ = ["STARTS", "adopt", "first_params", "opening_documents"]
 
 Array = NDArray[np.float64]
 
@@ -33,6 +34,10 @@ _COMMON, _JITTER = 0.1, 0.05
 _SEEN = 2.0
 # Documents among which "spread" looks for the next one: enough to choose from, few to compare.
 _MOST_CANDIDATES = 20_000
+# Documents that the first statistics of an online fit are made of. A batch has one or two documents
+# a topic, so from its statistics alone the fit would go on with topics that have lost their start
+# (docs/decisions/016-online-start.md).
+_OPENING = 20_000
 
 
 def first_params(config: LdaConfig, start: Start, blocks: Sequence[Any], step: Step) -> Params:
@@ -73,6 +78,21 @@ def adopt(config: LdaConfig, params: Params, blocks: Sequence[Any], step: Step) 
         out = config.params("posterior", prior + tokens * params["topics"])
     out["alpha"], out["eta_scale"] = params["alpha"], params["eta_scale"]
     return out
+
+
+def opening_documents(blocks: Sequence[Any]) -> tuple[DocumentBlock, int]:
+    """Return the last documents, many of them, as one block, and how many batches they are."""
+    first, documents = len(blocks), 0
+    while first > 0 and documents < _OPENING:
+        first -= 1
+        documents += blocks[first].n
+    parts = [block.whole() if isinstance(block, StreamBlock) else block for block in blocks[first:]]
+    if len(parts) == 1:
+        return cast(DocumentBlock, parts[0]), 1
+    weights = None
+    if any(part.weights is not None for part in parts):
+        weights = np.concatenate([_weights(part) for part in parts])
+    return DocumentBlock.joined(parts).with_weights(weights), len(parts)
 
 
 def _from_documents(

@@ -16,7 +16,7 @@ from scipy.special import digamma, gammaln, xlogy
 from vemfast.documents import DocumentBlock
 from vemfast.models.base import Model, Step
 from vemfast.models.lda_config import LOCAL_RULES, LdaConfig, Start
-from vemfast.models.lda_starts import adopt, first_params
+from vemfast.models.lda_starts import adopt, first_params, opening_documents
 from vemfast.reference import admixture, dirichlet_fit
 from vemfast.reference.admixture import Proportions
 from vemfast.reference.random import ROW_STREAM, SMALL_SHAPE, TABLE_STREAM, Stream
@@ -77,6 +77,10 @@ class LatentDirichletAllocation(Model):
     def adopt(self, params: Params, blocks: Sequence[DocumentBlock], step: Step) -> Params:
         """Return `params` as the parameter rule wants them."""
         return adopt(self.config, params, blocks, step)
+
+    def opening(self, blocks: Sequence[DocumentBlock]) -> tuple[DocumentBlock, int]:
+        """Return the last documents together, many of them, and how many batches they are."""
+        return opening_documents(blocks)
 
     # ---- the E-step ----------------------------------------------------------------------------
 
