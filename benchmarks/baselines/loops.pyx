@@ -160,3 +160,81 @@ def dirichlet_allocation(
                     for j in range(k):
                         gamma[d, j] = alpha[j] + shares[j] * totals[j]
     return np.asarray(gamma), np.asarray(expected)
+
+
+cdef void _sums(
+    const double* x, Py_ssize_t n, const double[:, ::1] W, const double[::1] b, double* out
+) noexcept nogil:
+    cdef Py_ssize_t i, j, m = W.shape[1]
+    for j in range(m):
+        out[j] = b[j]
+    for i in range(n):
+        if x[i] != 0.0:
+            for j in range(m):
+                out[j] += x[i] * W[i, j]
+
+
+cdef void _backward(
+    const double* x, const double* of_out, Py_ssize_t n, const double[:, ::1] W, double[:, ::1] dW,
+    double[::1] db, double* of_x
+) noexcept nogil:
+    cdef Py_ssize_t i, j, m = W.shape[1]
+    cdef double total
+    for i in range(n):
+        total = 0.0
+        for j in range(m):
+            dW[i, j] += x[i] * of_out[j]
+            total += W[i, j] * of_out[j]
+        of_x[i] = total
+    for j in range(m):
+        db[j] += of_out[j]
+
+
+def autoencoder(const double[:, ::1] rows, layers, const double[:, ::1] noise):
+    """Return the sum of the rows' bounds, and its gradient by the weights of four layers."""
+    cdef Py_ssize_t n = rows.shape[0], d = rows.shape[1], k = noise.shape[1], r, i
+    cdef const double[:, ::1] W0 = layers[0][0], W1 = layers[1][0]
+    cdef const double[:, ::1] W2 = layers[2][0], W3 = layers[3][0]
+    cdef const double[::1] b0 = layers[0][1], b1 = layers[1][1]
+    cdef const double[::1] b2 = layers[2][1], b3 = layers[3][1]
+    cdef Py_ssize_t h = W0.shape[1]
+    gradient = [(np.zeros(np.shape(W)), np.zeros(np.shape(b))) for W, b in layers]
+    cdef double[:, ::1] dW0 = gradient[0][0], dW1 = gradient[1][0]
+    cdef double[:, ::1] dW2 = gradient[2][0], dW3 = gradient[3][0]
+    cdef double[::1] db0 = gradient[0][1], db1 = gradient[1][1]
+    cdef double[::1] db2 = gradient[2][1], db3 = gradient[3][1]
+    cdef double[::1] hidden = np.empty(h), above = np.empty(h), of_hidden = np.empty(h)
+    cdef double[::1] q = np.empty(2 * k), of_q = np.empty(2 * k), z = np.empty(k), of_z = np.empty(k)
+    cdef double[::1] logits = np.empty(d), of_x = np.empty(d)
+    cdef double bound = 0.0, a, s, spread
+    with nogil:
+        for r in range(n):
+            _sums(&rows[r, 0], d, W0, b0, &hidden[0])
+            for i in range(h):
+                hidden[i] = max(hidden[i], 0.0)
+            _sums(&hidden[0], h, W1, b1, &q[0])
+            for i in range(k):
+                z[i] = q[i] + exp(0.5 * q[k + i]) * noise[r, i]
+                s = q[k + i]
+                bound -= 0.5 * (q[i] * q[i] + exp(s) - 1.0 - s)
+            _sums(&z[0], k, W2, b2, &above[0])
+            for i in range(h):
+                above[i] = max(above[i], 0.0)
+            _sums(&above[0], h, W3, b3, &logits[0])
+            for i in range(d):
+                a = logits[i]
+                bound += rows[r, i] * a - max(a, 0.0) - log(1.0 + exp(-abs(a)))
+                logits[i] = rows[r, i] - 1.0 / (1.0 + exp(-a))
+            _backward(&above[0], &logits[0], h, W3, dW3, db3, &of_hidden[0])
+            for i in range(h):
+                of_hidden[i] = of_hidden[i] if above[i] > 0 else 0.0
+            _backward(&z[0], &of_hidden[0], k, W2, dW2, db2, &of_z[0])
+            for i in range(k):
+                spread = exp(0.5 * q[k + i])
+                of_q[i] = of_z[i] - q[i]
+                of_q[k + i] = 0.5 * (of_z[i] * spread * noise[r, i] - (spread * spread - 1.0))
+            _backward(&hidden[0], &of_q[0], h, W1, dW1, db1, &of_hidden[0])
+            for i in range(h):
+                of_hidden[i] = of_hidden[i] if hidden[i] > 0 else 0.0
+            _backward(&rows[r, 0], &of_hidden[0], d, W0, dW0, db0, &of_x[0])
+    return bound, gradient

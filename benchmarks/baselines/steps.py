@@ -1,4 +1,4 @@
-"""One step of three models, each written five ways, from one start on the same data.
+"""One step of four models, each written five ways, from one start on the same data.
 
 A case offers `lists`, `cython`, `twin` (vemfast.reference) and `native(threads)`: functions without
 arguments that make the step and return its results as arrays in one order, so that a test can
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.baselines import compiled, gmm_lists, hmm_lists, lda_lists
+from benchmarks.baselines import compiled, gmm_lists, hmm_lists, lda_lists, vae_lists
 
 __all__ = ["CASES", "Case"]
 
@@ -32,6 +32,9 @@ class Case:
     title : str
     lists, cython, twin : callable
     native : callable of the number of threads
+    rtol : float
+        By how much the native results may differ from the others: they are of single precision
+        where the model is.
     """
 
     title: str
@@ -39,6 +42,7 @@ class Case:
     cython: Callable[[], Results]
     twin: Callable[[], Results]
     native: Callable[[int], Results]
+    rtol: float = 1e-9
 
 
 def _arrays(*results: Any) -> Results:
@@ -162,8 +166,56 @@ def dirichlet_allocation(n: int = 1000, v: int = 5000, k: int = 32, share: float
     )
 
 
+def autoencoder(
+    n: int = 2000, d: int = 64, hidden: int = 64, k: int = 8, share: float = 1.0
+) -> Case:
+    """Make a gradient step's gradient: the bound, and its gradient by all weights."""
+    from vemfast.data import RowBlock
+    from vemfast.models.base import Step
+    from vemfast.models.vae import VariationalAutoencoder as Native
+    from vemfast.models.vae_config import NetworkState, VaeConfig
+    from vemfast.reference.vae import VariationalAutoencoder, noise
+
+    rng = np.random.default_rng(3)
+    X = (rng.random((n, d)) < rng.random(d)).astype(np.float64)
+    block, how = RowBlock(X), Step("factorised", "point", 5, 1)
+    single = VaeConfig(d, k, (hidden,), batch_size=n)
+    double = VaeConfig(d, k, (hidden,), batch_size=n, dtype=np.float64)
+    native, twin = Native(single), VariationalAutoencoder(double)
+    begin = native.init([block], how)
+    exact = NetworkState.at(begin.layout, begin.weights.astype(np.float64))
+    names = [f"{part}_{what}_{i}" for part in ("encoder", "decoder") for i in (0, 1)
+             for what in ("coefs", "intercepts")]  # fmt: skip
+    weights = [np.ascontiguousarray(exact[name]) for name in names]
+    layers = list(zip(weights[::2], weights[1::2], strict=True))
+    eps = noise(how.seed, how.iteration, np.arange(n), k)
+
+    def own(model: Any, state: NetworkState, threads: int) -> Results:
+        stats = model.e_step(model.prepare(state), block, Step(*_rules(how), threads))
+        return _arrays(stats.local_bound, *(stats[name] for name in names))
+
+    def flat(found: tuple[float, Any]) -> Results:
+        return _arrays(found[0], *(array for layer in found[1] for array in layer))
+
+    part = slice(0, max(1, round(n * share)))
+    given = X[part].tolist(), [(W.tolist(), b.tolist()) for W, b in layers], eps[part].tolist()
+    return Case(
+        f"Variational autoencoder, gradient: {n:,} x {d}, {hidden} hidden units, {k} latent",
+        lambda: flat(vae_lists.bound_step(*given)),
+        lambda: flat(compiled.loops().autoencoder(X, layers, np.ascontiguousarray(eps))),
+        lambda: own(twin, exact, 1),
+        lambda threads: own(native, begin, threads),
+        rtol=1e-4,
+    )
+
+
+def _rules(step: Any) -> tuple[str, str, int, int]:
+    return step.local_rule, step.parameter_rule, step.seed, step.iteration
+
+
 CASES: dict[str, Callable[..., Case]] = {
     "mixture": gaussian_mixture,
     "chain": hidden_markov,
     "topics": dirichlet_allocation,
+    "autoencoder": autoencoder,
 }

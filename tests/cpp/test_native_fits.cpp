@@ -1,0 +1,434 @@
+// Fits of every class through the C interface, and their files: forged ones whose digest is right,
+// bad input, messages of threads. Run under AddressSanitizer by the preset "sanitize";
+// tests/contracts/test_native_fits.py compares the fits with Python's, bit for bit.
+// VEMFAST_FUZZ=n forges n files of each class in place of some.
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <iterator>
+#include <limits>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "check.hpp"
+#include "io/container.hpp"
+#include "io/files.hpp"
+#include "vemfast/vemfast.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+namespace io = vemfast::io;
+
+struct Free {
+    void operator()(vemfast_model* model) const { vemfast_free(model); }
+};
+using Model = std::unique_ptr<vemfast_model, Free>;
+
+constexpr std::int64_t kRows = 40;
+constexpr std::int64_t kColumns = 3;
+
+// Zeros and ones, which every family takes.
+const std::vector<double>& bits() {
+    static const std::vector<double> found = [] {
+        std::mt19937 random(1);
+        std::vector<double> out;
+        for (std::int64_t i = 0; i < kRows * kColumns; ++i)
+            out.push_back(static_cast<double>(random() % 2));
+        return out;
+    }();
+    return found;
+}
+
+vemfast_rows rows() {
+    return VEMFAST_ROWS(bits().data(), kRows, kColumns);
+}
+
+// Documents of three words each, of seven.
+struct Corpus {
+    std::vector<std::int64_t> starts{0};
+    std::vector<std::int32_t> words;
+    std::vector<double> counts;
+
+    Corpus() {
+        for (std::int32_t d = 0; d < 10; ++d) {
+            for (const std::int32_t word : {d % 3, 3 + d % 2, 5 + d % 2}) {
+                words.push_back(word);
+                counts.push_back(1 + word % 2);
+            }
+            starts.push_back(static_cast<std::int64_t>(words.size()));
+        }
+    }
+    vemfast_documents view() const {
+        return {sizeof(vemfast_documents), 10, starts.data(), words.data(), counts.data()};
+    }
+};
+
+const std::vector<const char*> kClasses{
+    "GaussianMixture", "BernoulliMixture", "CategoricalMixture",
+    "PoissonMixture",  "GaussianHMM",      "BernoulliHMM",
+    "CategoricalHMM",  "PoissonHMM",       "VariationalAutoencoder"};
+
+vemfast_fit_options options_of(const char* name, const std::vector<vemfast_parameter>& all) {
+    return {sizeof(vemfast_fit_options), name, all.data(), all.size(), nullptr, nullptr};
+}
+
+vemfast_parameter number(const char* name, const double& value) {
+    return {name, nullptr, &value, nullptr, 0};
+}
+
+constexpr double kTwo = 2;
+constexpr double kFew = 3;
+
+Model fitted(const std::string& name, const char* rung, int n_threads) {
+    const bool is_chain = name.ends_with("HMM");
+    std::vector<vemfast_parameter> all{number("n_components", kTwo),
+                                       number(is_chain ? "n_iter" : "max_iter", kFew)};
+    if (rung != nullptr)
+        all.push_back({"inference", rung, nullptr, nullptr, 0});
+    if (name == "VariationalAutoencoder")
+        all.push_back(number("hidden_layer_sizes", kFew));
+    const vemfast_call call{sizeof(vemfast_call), n_threads, nullptr, nullptr};
+    const auto options = options_of(name.c_str(), all);
+    vemfast_model* model = nullptr;
+    if (name == "LatentDirichletAllocation") {
+        const Corpus corpus;
+        const auto documents = corpus.view();
+        CHECK(vemfast_fit_documents(&options, &documents, 7, 1, &call, &model) == VEMFAST_OK);
+        return Model(model);
+    }
+    const vemfast_rows given = rows();
+    const std::int64_t lengths[] = {30, 10};
+    const bool cut = is_chain && n_threads > 1;
+    const auto status =
+        vemfast_fit(&options, &given, cut ? lengths : nullptr, cut ? 2 : 1, 1, &call, &model);
+    if (status != VEMFAST_OK)
+        throw check::Failure(name + ": " + vemfast_message());
+    return Model(model);
+}
+
+// Calls all that there is for a model, of whatever kind it is; what comes out is any status.
+void use(const vemfast_model* model) {
+    const vemfast_rows given = rows();
+    const Corpus corpus;
+    const auto documents = corpus.view();
+    std::vector<double> out(4096);
+    std::vector<std::int32_t> states(kRows);
+    const std::size_t K = vemfast_n_components(model);
+    const std::size_t D = vemfast_n_features(model);
+    const auto n = static_cast<std::size_t>(kRows);
+    if (K > 64 || D > 64)
+        return;
+    vemfast_predict(model, &given, nullptr, states.data(), n);
+    vemfast_predict_proba(model, &given, nullptr, out.data(), n * K);
+    vemfast_score_samples(model, &given, nullptr, out.data(), n);
+    vemfast_score(model, &given, nullptr, out.data());
+    vemfast_decode(model, &given, nullptr, 1, nullptr, states.data(), n, out.data());
+    vemfast_posteriors(model, &given, nullptr, 1, nullptr, out.data(), n * K);
+    vemfast_score_sequences(model, &given, nullptr, 1, nullptr, out.data(), 1);
+    vemfast_transform_documents(model, &documents, nullptr, out.data(), 10 * K);
+    vemfast_score_documents(model, &documents, nullptr, out.data(), 10);
+    vemfast_transform(model, &given, nullptr, out.data(), n * K);
+    const std::vector<float> z(2 * K, 0.5F);
+    vemfast_inverse_transform(model, z.data(), 2, nullptr, out.data(), 2 * D);
+}
+
+std::string temporary(const char* what) {
+    return (fs::temp_directory_path() / (std::string(what) + "-" + std::to_string(::getpid())))
+        .string();
+}
+
+std::string bytes_of(const vemfast_model* model) {
+    const std::string path = temporary("vemfast-fit");
+    CHECK(vemfast_save(model, path.c_str()) == VEMFAST_OK);
+    std::string out = io::read_file(path);
+    fs::remove(path);
+    return out;
+}
+
+// ---- fits ------------------------------------------------------------------------------------
+
+TEST_CASE(every_class_on_every_rung) {
+    for (const char* name : kClasses) {
+        const bool is_net = std::strcmp(name, "VariationalAutoencoder") == 0;
+        const bool is_chain = std::string(name).ends_with("HMM");
+        for (const char* rung : {"em", "variational-em", "hard-em", "mean-field"}) {
+            if (is_net && (std::strcmp(rung, "em") == 0 || std::strcmp(rung, "mean-field") == 0))
+                continue;
+            const Model one = fitted(name, rung, 1);
+            CHECK(std::strcmp(vemfast_class_name(one.get()), name) == 0);
+            use(one.get());
+            const Model two = fitted(name, rung, 2);
+            CHECK(is_chain || bytes_of(one.get()) == bytes_of(two.get()));
+        }
+    }
+    for (const char* rung : {"mean-field", "variational-em", "hard-em"}) {
+        const Model one = fitted("LatentDirichletAllocation", rung, 1);
+        use(one.get());
+        CHECK(bytes_of(one.get()) == bytes_of(fitted("LatentDirichletAllocation", rung, 2).get()));
+    }
+}
+
+TEST_CASE(many_at_once) {
+    const std::vector<vemfast_parameter> all{number("n_components", kTwo)};
+    std::vector<vemfast_rows> data(20, rows());
+    data[3].n_rows = 1;  // fewer than components
+    std::vector<std::uint64_t> states(data.size(), 1);
+    for (const char* name : {"GaussianMixture", "PoissonMixture", "BernoulliMixture"}) {
+        const auto options = options_of(name, all);
+        const vemfast_call call{sizeof(vemfast_call), 2, nullptr, nullptr};
+        std::vector<vemfast_model*> models(data.size());
+        std::size_t failed = 0;
+        CHECK(vemfast_fit_many(&options, data.data(), data.size(), nullptr, nullptr, states.data(),
+                               &call, models.data(), &failed) == VEMFAST_OK);
+        CHECK(failed == 1 && models[3] == nullptr);
+        CHECK(std::strncmp(vemfast_message(), "data set 3: ", 12) == 0);
+        for (vemfast_model* model : models)
+            vemfast_free(model);
+    }
+}
+
+// ---- forged files ----------------------------------------------------------------------------
+
+class Forger {
+  public:
+    explicit Forger(unsigned seed) : random_(seed) {}
+
+    // A file of a right digest, with other contents.
+    std::string forge(const std::string& content) {
+        io::Container file = io::parse_container(content);
+        for (std::size_t n = below(3) + 1; n > 0; --n) {
+            switch (below(5)) {
+                case 0:
+                    number_of(file);
+                    break;
+                case 1:
+                    shape_of(file);
+                    break;
+                case 2:
+                    member_of(*const_cast<io::Json*>(file.document.find("parameters")));
+                    break;
+                case 3:
+                    member_of(*const_cast<io::Json*>(file.document.find("fitted")));
+                    break;
+                default:
+                    name_of(file);
+            }
+        }
+        return io::to_bytes(file);
+    }
+
+  private:
+    std::size_t below(std::size_t n) {
+        return std::uniform_int_distribution<std::size_t>(0, n - 1)(random_);
+    }
+
+    io::Tensors::iterator any(io::Tensors& tensors) {
+        return std::next(tensors.begin(), static_cast<std::ptrdiff_t>(below(tensors.size())));
+    }
+
+    void number_of(io::Container& file) {
+        constexpr double kLimit = std::numeric_limits<double>::infinity();
+        const double values[] = {0, -1, 1, 0.5, 2, 1e-320, 1e300, -1e300, kLimit, std::nan("")};
+        std::string& bytes = any(file.tensors)->second.bytes;
+        if (bytes.size() >= sizeof(double))
+            std::memcpy(bytes.data() + below(bytes.size() / sizeof(double)) * sizeof(double),
+                        &values[below(std::size(values))], sizeof(double));
+    }
+
+    void shape_of(io::Container& file) {
+        io::Tensor& tensor = any(file.tensors)->second;
+        switch (below(4)) {
+            case 0:  // the same numbers in another shape
+                tensor.shape = {static_cast<std::int64_t>(tensor.size())};
+                break;
+            case 1:
+                tensor.shape.insert(tensor.shape.begin(), 1);
+                break;
+            case 2:
+                std::reverse(tensor.shape.begin(), tensor.shape.end());
+                break;
+            default:  // no numbers at all
+                tensor.shape.assign(tensor.shape.size() + below(2), 0);
+                tensor.bytes.clear();
+                if (tensor.shape.empty())
+                    tensor.shape.push_back(0);
+        }
+    }
+
+    void member_of(io::Json& object) {
+        if (object.members.empty())
+            return;
+        auto& [name, value] = object.members[below(object.members.size())];
+        const char* const numbers[] = {
+            "0", "-1", "1", "2", "3", "7", "1e9", "99999999999999999999", "2147483648", "0.5"};
+        switch (below(4)) {
+            case 0:
+                value = io::Json(io::Json::Type::number, numbers[below(std::size(numbers))]);
+                break;
+            case 1:
+                value = io::Json::of(below(2) == 0);
+                break;
+            case 2:
+                value = io::Json::of(below(2) == 0 ? "tied" : "marginalize");
+                break;
+            default:
+                value = io::Json();
+        }
+    }
+
+    void name_of(io::Container& file) {
+        const auto one = any(file.tensors);
+        if (below(2) == 0 && file.tensors.size() > 1) {
+            file.tensors.erase(one);
+            return;
+        }
+        const auto other = any(file.tensors);
+        std::swap(one->second, other->second);
+    }
+
+    std::mt19937 random_;
+};
+
+TEST_CASE(forged_files_are_refused_or_used_without_harm) {
+    const char* given = std::getenv("VEMFAST_FUZZ");
+    const int n_trials = given == nullptr ? 150 : std::atoi(given);
+    std::vector<std::pair<std::string, const char*>> all;
+    for (const char* name : kClasses) {
+        all.emplace_back(name, nullptr);
+        if (std::strcmp(name, "VariationalAutoencoder") != 0)
+            all.emplace_back(name, "mean-field");
+    }
+    all.emplace_back("LatentDirichletAllocation", nullptr);
+    const std::string path = temporary("vemfast-forged");
+    int refused = 0;
+    int taken = 0;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        const std::string content = bytes_of(fitted(all[i].first, all[i].second, 1).get());
+        Forger forger(static_cast<unsigned>(i));
+        for (int trial = 0; trial < n_trials; ++trial) {
+            io::write_file(path, forger.forge(content));
+            vemfast_model* model = nullptr;
+            const auto status = vemfast_load(path.c_str(), &model);
+            CHECK(status == VEMFAST_OK || status == VEMFAST_MODEL_FILE);
+            CHECK((model != nullptr) == (status == VEMFAST_OK));
+            (status == VEMFAST_OK ? taken : refused) += 1;
+            const Model held(model);
+            if (model != nullptr)
+                use(model);
+        }
+    }
+    fs::remove(path);
+    CHECK(refused > taken / 4 && taken > 0);  // the forger does forge, and not only rubbish
+}
+
+// ---- bad input -------------------------------------------------------------------------------
+
+TEST_CASE(null_pointers_to_fits) {
+    const std::vector<vemfast_parameter> all{number("n_components", kTwo)};
+    const auto options = options_of("PoissonMixture", all);
+    const auto of_topics = options_of("LatentDirichletAllocation", all);
+    const vemfast_rows given = rows();
+    const Corpus corpus;
+    const auto documents = corpus.view();
+    const std::uint64_t state = 0;
+    vemfast_model* model = nullptr;
+    const auto refused = [&](vemfast_status status, const char* what) {
+        CHECK(status == VEMFAST_INVALID_ARGUMENT && model == nullptr);
+        if (std::strstr(vemfast_message(), what) == nullptr)
+            throw check::Failure(std::string(what) + " is not in: " + vemfast_message());
+    };
+    refused(vemfast_fit(nullptr, &given, nullptr, 1, 0, nullptr, &model), "options");
+    refused(vemfast_fit(&options, nullptr, nullptr, 1, 0, nullptr, &model), "rows");
+    refused(vemfast_fit(&options, &given, nullptr, 1, 0, nullptr, nullptr), "out");
+    refused(vemfast_fit(&options, &given, nullptr, 2, 0, nullptr, &model), "n_sequences=2");
+    refused(vemfast_fit_documents(nullptr, &documents, 7, 0, nullptr, &model), "options");
+    refused(vemfast_fit_documents(&of_topics, nullptr, 7, 0, nullptr, &model), "documents");
+    refused(vemfast_fit_documents(&options, &documents, 7, 0, nullptr, &model), "not for Poisson");
+    refused(vemfast_fit_documents(&of_topics, &documents, 0, 0, nullptr, &model), "one word");
+    refused(
+        vemfast_fit_many(&options, &given, 1, nullptr, nullptr, nullptr, nullptr, &model, nullptr),
+        "random_states");
+    refused(
+        vemfast_fit_many(&options, nullptr, 1, nullptr, nullptr, &state, nullptr, &model, nullptr),
+        "data");
+    auto wrong = options;
+    wrong.class_name = nullptr;
+    refused(vemfast_fit(&wrong, &given, nullptr, 1, 0, nullptr, &model), "class_name");
+    wrong = options;
+    wrong.struct_size = 8;
+    refused(vemfast_fit(&wrong, &given, nullptr, 1, 0, nullptr, &model), "struct_size");
+    wrong = options;
+    wrong.parameters = nullptr;
+    refused(vemfast_fit(&wrong, &given, nullptr, 1, 0, nullptr, &model), "parameters");
+    const std::int64_t shape[] = {-1, 4};
+    for (const vemfast_parameter& one :
+         {vemfast_parameter{nullptr, nullptr, &kTwo, nullptr, 0},
+          vemfast_parameter{"tol", nullptr, nullptr, nullptr, 0},
+          vemfast_parameter{"tol", nullptr, &kTwo, nullptr, 1},
+          vemfast_parameter{"tol", nullptr, &kTwo, shape, 2},
+          vemfast_parameter{"n_components", nullptr, &kTwo, nullptr, 0}}) {
+        const std::vector<vemfast_parameter> two{all[0], one};
+        const auto bad = options_of("PoissonMixture", two);
+        refused(vemfast_fit(&bad, &given, nullptr, 1, 0, nullptr, &model), "");
+    }
+}
+
+TEST_CASE(messages_are_of_their_thread) {
+    std::atomic<int> wrong = 0;
+    const auto fail_often = [&](const std::string& path) {
+        if (std::strlen(vemfast_message()) != 0)  // there was none in this thread
+            ++wrong;
+        for (int i = 0; i < 200; ++i) {
+            vemfast_model* model = nullptr;
+            if (vemfast_load(path.c_str(), &model) != VEMFAST_SYSTEM)
+                ++wrong;
+            std::this_thread::yield();
+            if (std::strstr(vemfast_message(), path.c_str()) == nullptr)
+                ++wrong;
+        }
+    };
+    std::vector<std::thread> threads;
+    for (const char* path : {"/nowhere/one", "/nowhere/two", "/nowhere/three"})
+        threads.emplace_back(fail_often, path);
+    for (std::thread& thread : threads)
+        thread.join();
+    CHECK(wrong == 0);
+}
+
+TEST_CASE(a_model_serves_several_threads) {
+    const Model model = fitted("PoissonHMM", nullptr, 1);
+    const vemfast_rows given = rows();
+    const auto n = static_cast<std::size_t>(kRows);
+    std::vector<double> expected(2 * n);
+    CHECK(vemfast_posteriors(model.get(), &given, nullptr, 1, nullptr, expected.data(), 2 * n) ==
+          VEMFAST_OK);
+    std::atomic<int> wrong = 0;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) {
+        threads.emplace_back([&] {
+            std::vector<double> out(2 * n);
+            for (int again = 0; again < 20; ++again) {
+                if (vemfast_posteriors(model.get(), &given, nullptr, 1, nullptr, out.data(),
+                                       2 * n) != VEMFAST_OK ||
+                    out != expected)
+                    ++wrong;
+            }
+        });
+    }
+    for (std::thread& thread : threads)
+        thread.join();
+    CHECK(wrong == 0);
+}
+
+}  // namespace
