@@ -26,6 +26,10 @@ struct VaeKernels {
     // Whether all |gradient[i]|, first <= i < end, are below the limit (NaN is not).
     bool (*below)(const float* gradient, std::size_t first, std::size_t end, float limit);
     void (*adam)(const detail::AdamTask& task, std::size_t first, std::size_t end);
+    // `weights` and then `adam`; the gradient, of (end - first) * panel_columns floats, goes by way
+    // of a thread's own memory.
+    void (*step)(const detail::StepTask& task, std::size_t strip, std::size_t first,
+                 std::size_t end, float* panel, float* gradient);
     // out[i] = log(1 + x[i]), x >= 0.
     void (*log1p)(const float* x, std::size_t n, float* out);
 };

@@ -180,27 +180,37 @@ static void vae_inputs(const detail::InputsTask& task, std::size_t strip, std::s
     }
 }
 
-static void vae_weights(const detail::WeightsTask& task, std::size_t strip, std::size_t first,
-                        std::size_t end, float* panel) {
-    constexpr std::size_t L = kLanes<float>;
+// The gradients of rows of a strip of W.
+inline void coefs_gradient(const detail::WeightsTask& task, std::size_t strip, std::size_t first,
+                           std::size_t end, float* panel, float* out) {
     const float* gradient = task.gradient + strip * kPanelColumns;
     const std::size_t step = block_depth(task.rows);
     for (std::size_t k = 0; k < task.rows; k += step) {
         const std::size_t depth = task.rows - k < step ? task.rows - k : step;
         pack_strip(gradient + k * task.ld, task.ld, depth, panel);
         multiply_strip<true>({task.h + k * task.h_ld + first, task.h_ld}, end - first, panel, depth,
-                             k > 0, task.of_coefs + (strip * task.inputs + first) * kPanelColumns,
-                             kPanelColumns);
+                             k > 0, out, kPanelColumns);
     }
-    if (first > 0)
-        return;
+}
+
+inline void intercepts_gradient(const detail::WeightsTask& task, std::size_t strip, float* out) {
+    constexpr std::size_t L = kLanes<float>;
+    const float* gradient = task.gradient + strip * kPanelColumns;
     StripVectors total{};
     for (std::size_t i = 0; i < task.rows; ++i) {
         for (std::size_t half = 0; half < 2; ++half)
             total.part[half] += load<float>(gradient + i * task.ld + half * L);
     }
     for (std::size_t half = 0; half < 2; ++half)
-        store<float>(task.of_intercepts + strip * kPanelColumns + half * L, total.part[half]);
+        store<float>(out + half * L, total.part[half]);
+}
+
+static void vae_weights(const detail::WeightsTask& task, std::size_t strip, std::size_t first,
+                        std::size_t end, float* panel) {
+    coefs_gradient(task, strip, first, end, panel,
+                   task.of_coefs + (strip * task.inputs + first) * kPanelColumns);
+    if (first == 0)
+        intercepts_gradient(task, strip, task.of_intercepts + strip * kPanelColumns);
 }
 
 static bool vae_below(const float* gradient, std::size_t first, std::size_t end, float limit) {
@@ -216,16 +226,17 @@ static bool vae_below(const float* gradient, std::size_t first, std::size_t end,
 inline constexpr float kLeastMoment = 1e-18F;
 inline constexpr float kLeastSquare = 1e-30F;
 
-static void vae_adam(const detail::AdamTask& task, std::size_t first, std::size_t end) {
-    const float* gradient = task.gradient;
-    float* weights = task.weights;
-    float* mean = task.first;
-    float* square = task.second;
+// A step of the n weights from `at`.
+inline void adam_step(const detail::AdamTask& task, const float* gradient, std::size_t at,
+                      std::size_t n) {
+    float* weights = task.weights + at;
+    float* mean = task.first + at;
+    float* square = task.second + at;
     const float scale = task.scale, rate = task.rate, root_scale = task.root_scale;
     const float one_minus_1 = task.one_minus_1, one_minus_2 = task.one_minus_2;
     const float epsilon = task.epsilon;
 #pragma omp simd
-    for (std::size_t i = first; i < end; ++i) {
+    for (std::size_t i = 0; i < n; ++i) {
         const float given = gradient[i] * scale;
         const float g = __builtin_fabsf(given) < kLeastMoment ? 0 : given;
         const float moved = mean[i] + one_minus_1 * (g - mean[i]);
@@ -236,6 +247,21 @@ static void vae_adam(const detail::AdamTask& task, std::size_t first, std::size_
         square[i] = v;
         weights[i] += rate * m / (__builtin_sqrtf(v) * root_scale + epsilon);
     }
+}
+
+static void vae_adam(const detail::AdamTask& task, std::size_t first, std::size_t end) {
+    adam_step(task, task.gradient + first, first, end - first);
+}
+
+static void vae_step(const detail::StepTask& task, std::size_t strip, std::size_t first,
+                     std::size_t end, float* panel, float* gradient) {
+    const std::size_t at = task.coefs + (strip * task.layer.inputs + first) * kPanelColumns;
+    coefs_gradient(task.layer, strip, first, end, panel, gradient);
+    adam_step(task.adam, gradient, at, (end - first) * kPanelColumns);
+    if (first > 0)
+        return;
+    intercepts_gradient(task.layer, strip, gradient);
+    adam_step(task.adam, gradient, task.intercepts + strip * kPanelColumns, kPanelColumns);
 }
 
 static void vae_log1p(const float* x, std::size_t n, float* out) {

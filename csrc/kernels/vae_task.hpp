@@ -84,4 +84,13 @@ struct AdamTask {
     float epsilon = 0;
 };
 
+// Both at once, a piece of a strip after the other: the gradients are used while they are in the
+// cache, and kept nowhere.
+struct StepTask {
+    WeightsTask layer;      // without a place for gradients
+    AdamTask adam;          // likewise
+    std::size_t coefs = 0;  // where the layer's numbers are among the weights
+    std::size_t intercepts = 0;
+};
+
 }  // namespace vemfast::detail

@@ -17,8 +17,6 @@ using detail::Likelihood;
 
 // Products of fewer operations (a batch, forward and back) do not gain by a second thread.
 constexpr double kWorthThreads = 8e6;
-// Of a row: Adam squares it in single precision.
-constexpr double kLargestGradient = 1e18;
 // What a thread takes at a time: rows to gather, rows of a layer, of a layer whose weights have to
 // be turned for it, and of weights, whose strip of the gradient has to be packed for it.
 constexpr std::size_t kGathered = 8, kRows = 32, kRowsOfTurned = 64, kRowsOfWeights = 200;
@@ -56,7 +54,7 @@ VaeBatch::VaeBatch(const VaeNetwork& network, const VaePanels& panels, std::size
       fine_(static_cast<std::size_t>(shares_.most())) {
     const VaeShape& shape = network.shape();
     const std::size_t D = shape.n_features, Z = shape.n_components;
-    const std::size_t scratch = rounded_up(kernels_.panel_floats, 16);
+    const std::size_t scratch = scratch_floats();
     const std::size_t wide = rounded_up(D, kVaePad);
 
     std::size_t total = 0;
@@ -149,7 +147,7 @@ void VaeBatch::score(const float* weights, const float* codes, bool with_gradien
 VaeSums VaeBatch::gradient(const VaePass& pass, const float* weights, float* gradient) {
     VaeSums found;
     exec::team(shares_, poll_, [&](Member& member) {
-        if (!forward_and_back(member, pass, weights))
+        if (!forward_and_back(member, pass, weights) || !member.barrier())
             return;
         by_weights(member, gradient, std::numeric_limits<float>::max());
         if (member.slot() == 0)
@@ -163,24 +161,30 @@ VaeStepped VaeBatch::train(const VaePass& pass, const VaeStep& step) {
     exec::team(shares_, poll_, [&](Member& member) {
         if (!forward_and_back(member, pass, step.adam.weights))
             return;
+        const float limit = largest_gradient();
+        look_at_factors(member, step.gradient, limit);
+        if (!member.barrier())
+            return;
         const VaeSums sums = this->sums();  // a few numbers a row: each thread for itself
         if (member.slot() == 0)
             found.sums = sums;
-        if (sums.weight <= 0)
+        if (sums.weight <= 0 || !std::isfinite(sums.bound))
             return;
-        by_weights(
-            member, step.gradient,
-            static_cast<float>(std::min(kLargestGradient * sums.weight,
-                                        static_cast<double>(std::numeric_limits<float>::max()))));
-        if (!member.barrier())
-            return;
-        const bool fine =
-            std::isfinite(sums.bound) && std::all_of(fine_.begin(), fine_.begin() + member.size(),
-                                                     [](unsigned char own) { return own != 0; });
+        const auto scale = static_cast<float>(1.0 / sums.weight);
+        const bool sure = all_fine(member);
+        bool fine = sure;
+        if (!sure) {  // then the gradients must be seen before a weight is changed
+            if (!member.barrier())
+                return;
+            by_weights(member, step.gradient, limit);
+            if (!member.barrier())
+                return;
+            fine = all_fine(member);
+        }
         if (member.slot() == 0)
             found.updated = fine;
         if (fine)
-            adam(member, step, static_cast<float>(1.0 / sums.weight));
+            change_weights(member, step, scale, sure);
     });
     return found;
 }
@@ -193,7 +197,8 @@ bool VaeBatch::forward_and_back(Member& member, const VaePass& pass, const float
            forward(member, decoder_, std::min<std::size_t>(last, 1), last, z_, weights) &&
            likelihood(member, weights, chosen_.weights()) &&
            down(member, decoder_, decoder_.size(), 1, weights) &&
-           back_through_codes(member, pass, weights) && down(member, encoder_, top, 1, weights);
+           back_through_codes(member, pass, weights) &&
+           (top < 2 || (member.barrier() && down(member, encoder_, top, 1, weights)));
 }
 
 RowRange VaeBatch::own_rows(const Member& member) const {
@@ -205,8 +210,7 @@ RowRange VaeBatch::own_rows(const Member& member) const {
 }
 
 float* VaeBatch::scratch(const Member& member) const {
-    return scratch_ +
-           static_cast<std::size_t>(member.slot()) * rounded_up(kernels_.panel_floats, 16);
+    return scratch_ + static_cast<std::size_t>(member.slot()) * scratch_floats();
 }
 
 // ---- rows and codes --------------------------------------------------------------------------
@@ -260,7 +264,7 @@ bool VaeBatch::back_through_codes(Member& member, const VaePass& pass, const flo
     add_densities(own);
     if (top > 0)
         rows_of_inputs(member, inputs_task(encoder_, top, weights), own);
-    return member.barrier();
+    return true;
 }
 
 // ---- layers ----------------------------------------------------------------------------------
@@ -311,7 +315,7 @@ void VaeBatch::rows_of_inputs(const Member& member, const detail::InputsTask& ta
 
 bool VaeBatch::forward(Member& member, const std::vector<Level>& levels, std::size_t first,
                        std::size_t last, const Padded& input, const float* weights) {
-    const std::size_t piece = rows_of_a_piece(rows(), kRows, kernels_.panel_rows);
+    const std::size_t piece = rows_of_a_share(member, rows(), kRows, kernels_.panel_rows);
     for (std::size_t i = first; i < last; ++i) {
         const detail::LayerTask own = layer_task(levels, i, input, weights);
         share(member, levels[i].panel.strips, rows(), piece,
@@ -327,7 +331,7 @@ bool VaeBatch::forward(Member& member, const std::vector<Level>& levels, std::si
 bool VaeBatch::down(Member& member, const std::vector<Level>& levels, std::size_t first,
                     std::size_t last, const float* weights) {
     const std::size_t columns = kernels_.panel_columns;
-    const std::size_t piece = rows_of_a_piece(rows(), kRowsOfTurned, kernels_.panel_rows);
+    const std::size_t piece = rows_of_a_share(member, rows(), kRowsOfTurned, kernels_.panel_rows);
     for (std::size_t i = first; i-- > last;) {
         const detail::InputsTask own = inputs_task(levels, i, weights);
         share(member, (own.inputs + columns - 1) / columns, rows(), piece,
@@ -370,8 +374,9 @@ bool VaeBatch::likelihood(Member& member, const float* weights, const double* ro
                                      .of_log_variances = of_log_variances_,
                                      .densities = strips_.data()};
     // The sums by the log variances are over all rows of a strip, in their order.
-    const std::size_t piece =
-        panels_.n_variances() > 0 ? rows() : rows_of_a_piece(rows(), kRows, kernels_.panel_rows);
+    const std::size_t piece = panels_.n_variances() > 0
+                                  ? rows()
+                                  : rows_of_a_share(member, rows(), kRows, kernels_.panel_rows);
     share(member, decoder_[last].panel.strips, rows(), piece,
           [&](std::size_t strip, std::size_t first, std::size_t end) {
               kernels_.likelihood(own, strip, first, end);
@@ -386,97 +391,6 @@ void VaeBatch::add_densities(RowRange range) {
         for (std::size_t i = range.first; i < range.end; ++i)
             densities_[i] += strips_[strip * rows() + i];
     }
-}
-
-// ---- weights ---------------------------------------------------------------------------------
-
-template <class Work>
-void VaeBatch::for_each_layer(const Work& work) const {
-    for (std::size_t i = 0; i < encoder_.size(); ++i)
-        work(encoder_[i], i == 0 ? seen() : encoder_[i - 1].out);
-    for (std::size_t i = 0; i < decoder_.size(); ++i)
-        work(decoder_[i], i == 0 ? z_ : decoder_[i - 1].out);
-}
-
-void VaeBatch::by_weights(Member& member, float* gradient, float limit) {
-    const std::size_t columns = kernels_.panel_columns;
-    bool fine = true;
-    for_each_layer([&](const Level& level, const Padded& input) {
-        const std::size_t inputs = level.panel.layer.inputs;
-        const detail::WeightsTask own{.h = input.data,
-                                      .h_ld = input.ld,
-                                      .rows = rows(),
-                                      .inputs = inputs,
-                                      .gradient = level.of_sums.data,
-                                      .ld = level.of_sums.ld,
-                                      .of_coefs = gradient + level.panel.coefs,
-                                      .of_intercepts = gradient + level.panel.intercepts};
-        share(member, level.panel.strips, inputs,
-              rows_of_a_piece(inputs, kRowsOfWeights, kernels_.panel_rows),
-              [&](std::size_t strip, std::size_t first, std::size_t end) {
-                  kernels_.weights(own, strip, first, end, scratch(member));
-                  // Looked at while it is in the cache.
-                  const std::size_t row = strip * inputs;
-                  fine = fine && kernels_.below(own.of_coefs, (row + first) * columns,
-                                                (row + end) * columns, limit);
-                  if (first == 0)
-                      fine = fine && kernels_.below(own.of_intercepts, strip * columns,
-                                                    (strip + 1) * columns, limit);
-              });
-    });
-    if (member.slot() == 0 && panels_.n_variances() > 0)
-        fine = of_variances(gradient + panels_.log_variances(), limit) && fine;
-    fine_[static_cast<std::size_t>(member.slot())] = fine ? 1 : 0;
-}
-
-bool VaeBatch::of_variances(float* gradient, float limit) {
-    const std::size_t n = panels_.n_variances();
-    if (n > 1) {
-        std::copy_n(of_log_variances_, n, gradient);
-    } else {
-        double total = 0;
-        for (std::size_t d = 0; d < network_.shape().n_features; ++d)
-            total += of_log_variances_[d];
-        gradient[0] = static_cast<float>(total);
-    }
-    return kernels_.below(gradient, 0, n, limit);
-}
-
-VaeSums VaeBatch::sums() const {
-    VaeSums sums;
-    for (std::size_t i = 0; i < rows(); ++i) {
-        sums.bound += chosen_.weights()[i] * (densities_[i] + latent_terms_[i]);
-        sums.weight += chosen_.weights()[i];
-    }
-    return sums;
-}
-
-void VaeBatch::adam(Member& member, const VaeStep& step, float scale) {
-    detail::AdamTask task = step.adam;
-    task.gradient = step.gradient;
-    task.scale = scale;
-    const std::size_t columns = kernels_.panel_columns;
-    for_each_layer([&](const Level& level, const Padded&) {
-        // As their gradients were shared out.
-        const PanelLayer& panel = level.panel;
-        const std::size_t inputs = panel.layer.inputs;
-        share(member, panel.strips, inputs,
-              rows_of_a_piece(inputs, kRowsOfWeights, kernels_.panel_rows),
-              [&](std::size_t strip, std::size_t first, std::size_t end) {
-                  const std::size_t row = strip * inputs;
-                  kernels_.adam(task, panel.coefs + (row + first) * columns,
-                                panel.coefs + (row + end) * columns);
-                  if (first == 0)
-                      kernels_.adam(task, panel.intercepts + strip * columns,
-                                    panel.intercepts + (strip + 1) * columns);
-              });
-    });
-    if (member.slot() > 0 || panels_.n_variances() == 0)
-        return;
-    const std::size_t first = panels_.log_variances(), end = first + panels_.n_variances();
-    kernels_.adam(task, first, end);
-    for (std::size_t i = first; i < end; ++i)
-        task.weights[i] = std::max(task.weights[i], step.least_log_variance);
 }
 
 }  // namespace vemfast::models

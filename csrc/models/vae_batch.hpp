@@ -82,6 +82,7 @@ class VaeBatch {
     VaeSums sums() const;
 
     float* scratch(const Member& member) const;
+    std::size_t scratch_floats() const;
     template <class Work>
     void for_each_layer(const Work& work) const;
     RowRange own_rows(const Member& member) const;
@@ -110,10 +111,19 @@ class VaeBatch {
               const float* weights);
     bool down_to_codes(Member& member, const float* weights);
     bool forward_and_back(Member& member, const VaePass& pass, const float* weights);
-    // Also notes in fine_ whether all of this thread's numbers are below the limit.
+    detail::WeightsTask weights_task(const Level& level, const Padded& input,
+                                     float* gradient) const;
+    std::size_t piece_of_weights(std::size_t inputs) const;
+    float largest_gradient() const;
+    bool all_fine(const Member& member) const;
+    // Notes in fine_ whether the factors of the weights' gradients are so small, in this thread's
+    // rows, that no gradient can reach the limit; makes the gradients by log variances.
+    void look_at_factors(const Member& member, float* gradient, float limit);
+    // Notes in fine_ whether all of this thread's gradients are below the limit.
     void by_weights(Member& member, float* gradient, float limit);
     bool of_variances(float* gradient, float limit);
-    void adam(Member& member, const VaeStep& step, float scale);
+    // Adam, with the gradients that by_weights made, or that are made on the way.
+    void change_weights(Member& member, const VaeStep& step, float scale, bool gradients_too);
 
     const VaeNetwork& network_;
     const VaePanels& panels_;
@@ -126,7 +136,7 @@ class VaeBatch {
     exec::Memory memory_;
     Padded x_, seen_, observed_, z_, of_codes_, noise_;
     std::vector<Level> encoder_, decoder_;
-    float* scratch_ = nullptr;  // a panel a thread
+    float* scratch_ = nullptr;  // a panel and a piece of a gradient a thread
     float* precisions_ = nullptr;
     float* normalisers_ = nullptr;
     float* of_log_variances_ = nullptr;

@@ -62,7 +62,7 @@ void VaeProduct::compute(const Poll& poll) {
     exec::team(shares_, poll, [&](exec::Team& member) {
         float* scratch = scratch_ + scratch_floats_ * static_cast<std::size_t>(member.slot());
         const std::size_t strips = (N_ + kernels.panel_columns - 1) / kernels.panel_columns;
-        const std::size_t piece = rows_of_a_piece(M_, kRowsOfAPiece, kernels.panel_rows);
+        const std::size_t piece = rows_of_a_share(member, M_, kRowsOfAPiece, kernels.panel_rows);
         share(member, strips, M_, piece,
               [&](std::size_t strip, std::size_t first, std::size_t end) {
                   if (kind_ == ProductKind::plain)

@@ -15,16 +15,21 @@ inline std::size_t rows_of_a_piece(std::size_t rows, std::size_t target, std::si
     return ((rows + pieces - 1) / pieces + grain - 1) / grain * grain;
 }
 
+// The same; whole strips where there is one thread, which need not share.
+inline std::size_t rows_of_a_share(const exec::Team& member, std::size_t rows, std::size_t target,
+                                   std::size_t grain) {
+    return member.size() == 1 ? rows : rows_of_a_piece(rows, target, grain);
+}
+
 // Calls work(strip, first, end) for pieces of the strips, of at most `piece` rows of the `rows`
-// that each has; for whole strips where there is one thread.
+// that each has.
 template <class Work>
 void share(exec::Team& member, std::size_t strips, std::size_t rows, std::size_t piece,
            const Work& work) {
-    const std::size_t own = member.size() == 1 ? rows : piece;
-    const std::size_t pieces = (rows + own - 1) / own;
+    const std::size_t pieces = (rows + piece - 1) / piece;
     member.share_out(strips * pieces, [&](std::size_t item) {
-        const std::size_t first = item % pieces * own;
-        work(item / pieces, first, std::min(rows, first + own));
+        const std::size_t first = item % pieces * piece;
+        work(item / pieces, first, std::min(rows, first + piece));
     });
 }
 

@@ -116,6 +116,31 @@ def test_passes(likelihood):
     assert away < 0.02 * np.linalg.norm(states[1].weights - begin(twin, block).weights)
 
 
+@pytest.mark.parametrize("end", [1000.0, -1000.0])
+def test_clamped_log_variances(end):
+    native, twin = pair("bernoulli")
+    block = rows("bernoulli")
+    state = begin(twin, block)
+    if end > 0:  # codes of a spread of e^10: keep what the decoder makes of them small
+        state["decoder_coefs_0"][...] *= 1e-4
+    state["encoder_intercepts_1"][3:] = end
+    found, expected = (model.e_step(state, block, SOFT) for model in (native, twin))
+    assert_gradients(found, expected)
+    assert (found["encoder_intercepts_1"][3:] == 0).all()
+
+
+def test_large_factors_of_gradients():
+    """Gradients are then looked at before a weight changes, and not made on the way."""
+    native, twin = pair("gaussian", noise="diag", activation="tanh", learning_rate=1e-3)
+    block = rows("gaussian")
+    block.X[:, 1] *= 3e9
+    state = twin.init([block], SOFT)
+    found, expected = (sweep(model, state, [block], SOFT) for model in (native, twin))
+    assert found[0].updates == expected[0].updates == 5
+    assert found[1].local_bound == pytest.approx(expected[1].local_bound, rel=1e-5)
+    np.testing.assert_allclose(found[0].weights, expected[0].weights, rtol=1e-3, atol=2e-4)
+
+
 def test_moments_of_an_unused_weight_do_not_become_subnormal():
     """They fade for ever, and a pass would take longer the more of them there are."""
     models = pair("bernoulli")

@@ -128,6 +128,18 @@ def test_em_is_probabilistic_pca_and_factor_analysis(noise):
     np.testing.assert_allclose(found.log_marginal, vae.score_samples(rows), atol=1e-3)
 
 
+def test_a_linear_autoencoder_trained_by_full_batches_reaches_the_exact_rung():
+    """O6: where training ends is the maximum of probabilistic PCA (Lucas et al. 2019)."""
+    rows = ROWS["gaussian"]
+    exact = VariationalAutoencoder(2, tol=1e-9, max_iter=5000, **LINEAR).fit(rows)
+    vae = autoencoder(
+        "gaussian", hidden_layer_sizes=(), batch_size=len(rows), max_iter=1500, warm_start=True
+    )
+    for rate in (0.05, 0.01, 0.002, 0.0004):
+        vae.set_params(learning_rate_init=rate).fit(rows)
+    assert vae.elbo(rows, n_draws=400).mean() == pytest.approx(exact.score(rows), abs=0.01)
+
+
 @pytest.mark.parametrize("inference", ["mean-field", "gibbs"])
 def test_rungs_without_a_closed_form_name_one_that_has(inference):
     with pytest.raises(ValueError, match="use inference='variational-em'"):

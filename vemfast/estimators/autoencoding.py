@@ -32,6 +32,7 @@ Array = NDArray[Any]
 Rows = RowBlock | IndexedBlock
 
 _LARGEST = 1e10  # of |X|: beyond, squares and exponentials leave single precision
+_NUMBERS_OF_A_PIECE = 1 << 16  # which stay in the cache
 
 
 class AutoencodingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):  # type: ignore[misc]
@@ -84,7 +85,7 @@ class AutoencodingEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, E
             self._check_range(rows)
             return IndexedBlock(rows.view(np.uint8), dtype=np.float32)
         rows = self._validated(estimator, X, reset)
-        limits = rows.min(), rows.max()  # what is not finite shows here: one look at all numbers
+        limits = _extremes(rows)  # what is not finite shows here: one look at all numbers
         if not np.isfinite(limits).all():
             self._check_finite(rows, self._takes_nan())
             limits = _limits(rows)
@@ -388,6 +389,13 @@ def dense_rows(block: Rows) -> Array:
     return np.asarray(
         scipy.sparse.csr_array((values, rows.indices, rows.indptr), shape=shape).toarray()
     )
+
+
+def _extremes(rows: Array) -> tuple[Any, Any]:
+    """Return the least and the largest number; piece by piece, so that each is read once."""
+    step = max(1, _NUMBERS_OF_A_PIECE // rows.shape[1])
+    pieces = [rows[start : start + step] for start in range(0, len(rows), step)]
+    return np.min([piece.min() for piece in pieces]), np.max([piece.max() for piece in pieces])
 
 
 def _limits(values: Array) -> tuple[Any, Any]:
