@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -131,8 +132,9 @@ template <class Model>
 size_t hand_out(vemfast::ManyFits<Model>&& fits, vemfast_model** out) {
     std::vector<std::unique_ptr<vemfast_model>> made(fits.models.size());
     for (size_t i = 0; i < made.size(); ++i) {
-        if (fits.models[i])
-            made[i].reset(handle_of(*std::move(fits.models[i])));
+        std::optional<Model>& one = fits.models[i];
+        if (one.has_value())
+            made[i].reset(handle_of(std::move(*one)));
     }
     for (size_t i = 0; i < made.size(); ++i)
         out[i] = made[i].release();
