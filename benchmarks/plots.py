@@ -68,19 +68,27 @@ def scaling(ax: Any, record: Record) -> None:
     _title(ax, record["case"])
 
 
+_RUNGS = ("gibbs", "mean-field", "em", "variational-em", "hard-em")
+
+
 def ladder(ax: Any, record: Record) -> None:
     """Held-out score against seconds, a point a rung."""
+    from matplotlib.ticker import NullFormatter
+
     facts = record["facts"]
     for rung, seconds in record["seconds"].items():
+        number = _RUNGS.index(rung)
         x, y = median(seconds), facts[f"{rung}: held-out"]
-        ax.plot([x], [y], marker="o")
-        ax.annotate(rung, (x, y), textcoords="offset points", xytext=(4, 4), fontsize=7)
+        ax.plot([x], [y], color=f"C{number}", marker="osD^v"[number], linestyle="", label=rung)
     if "long gibbs: held-out" in facts:
-        ax.axhline(facts["long gibbs: held-out"], linestyle=":", color="grey")
+        long = facts["long gibbs: held-out"]
+        ax.axhline(long, linestyle=":", color="grey", label="long gibbs")
     ax.set_xscale("log")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.margins(0.25)
+    ax.legend(fontsize=6)
     ax.set_xlabel("seconds", fontsize=8)
-    ax.set_ylabel("held-out nats (dotted: long gibbs)", fontsize=8)
+    ax.set_ylabel("held-out nats", fontsize=8)
     _title(ax, record["case"])
 
 
