@@ -75,3 +75,14 @@ def test_with_pkg_config(source):
     run("c++", "-std=c++20", source / "consumer.cpp", *flags, "-o", program)
     library = str(folder.parent)
     assert run(program, env={**os.environ, "LD_LIBRARY_PATH": library}) == EXPECTED
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="compiles")
+def test_an_older_standard_is_told(source):
+    command = ("c++", "-std=c++17", "-fsyntax-only", f"-I{vemfast.get_include()}")
+    result = subprocess.run(
+        [*command, source / "consumer.cpp"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.returncode != 0
+    assert "vemfast needs C++20: compile with -std=c++20" in result.stderr
