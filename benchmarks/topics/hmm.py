@@ -9,7 +9,8 @@ dynamax runs compiled, with as many threads, in a process of its own with the in
 VEMFAST_PEER_PYTHON names (default: this one), in single precision (its default) and in double; it
 is left out, and the report says so, where it cannot be imported. The floor of an iteration is the
 larger of its least operations at the rate of NumPy's 2,048 x 2,048 product in the same run, and of
-an exponential a step and state at half a giga a second and thread.
+an exponential a step and state at half a giga a second and thread. A rest before each measurement
+lets the threads of the peers' BLAS, which go on waiting for work after a call, fall asleep.
 
 Parts (`--only`): memory, and a workload with a task, as in "H1 iteration" or "H3 predict".
 """
@@ -21,6 +22,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from statistics import median
+from time import sleep
 from typing import Any
 
 from benchmarks.compare.chains import (
@@ -44,6 +46,7 @@ USES = ("score", "predict", "predict_proba")
 TIMES_DYNAMAX = {"H1": 4, "H3": 4, "H4": 4}  # an iteration
 MORE = 4  # iterations of the longer fit beyond those of the shorter one
 EXPONENTIALS = 0.5e9  # a second and thread
+REST = 0.2  # seconds
 
 
 def iteration(problem: Problem, threads: int, inference: str = "em") -> Callable[[], float]:
@@ -54,6 +57,19 @@ def iteration(problem: Problem, threads: int, inference: str = "em") -> Callable
         return (longer - seconds_of_fit(vemfast(problem, 1, threads, inference), problem)) / MORE
 
     return measure
+
+
+def rested(measures: dict[str, Callable[[], float]]) -> dict[str, Callable[[], float]]:
+    """Return the measures, each after a rest."""
+
+    def after(measure: Callable[[], float]) -> Callable[[], float]:
+        def run() -> float:
+            sleep(REST)
+            return measure()
+
+        return run
+
+    return {name: after(measure) for name, measure in measures.items()}
 
 
 def floor(problem: Problem, threads: int) -> float:
@@ -131,7 +147,7 @@ def an_iteration(
     for other in others:
         least = TIMES_DYNAMAX[name] if other.endswith("32") else None
         quotients.append(Quotient(other, "vemfast", least=least))
-    samples = rounds(measures, settings.repeats)
+    samples = rounds(rested(measures), settings.repeats)
     facts["share of the floor"] = floor(problem, settings.threads) / samples["vemfast"].median
     return record(f"{name}: {CHAINS[name]}: an EM iteration", samples, quotients, **facts)
 
@@ -161,7 +177,7 @@ def a_use(
     measures = {key: caller(model) for key, model in models.items()}
     for measure in measures.values():
         measure()
-    samples = rounds(measures | others, settings.repeats)
+    samples = rounds(rested(measures | others), settings.repeats)
     quotients = [
         Quotient("hmmlearn", "vemfast", least=ASKED[name][1]),
         Quotient("hmmlearn", "vemfast, one thread"),
