@@ -119,23 +119,19 @@ def an_iteration(
     values: dict[str, float],
 ) -> Record:
     """Return the record of EM iterations; `values`: log likelihoods of the others."""
-    own, peer = vemfast(problem, 1, settings.threads), hmmlearn(problem)
+    own = vemfast(problem, 1, settings.threads)
     seconds_of_fit(own, problem)
-    seconds_of_fit(peer, problem)
-    # After the iteration; the others' are of the start, hmmlearn's own first figure.
-    ours, theirs = own.score(problem.X, problem.lengths), peer.score(problem.X, problem.lengths)
-    facts: dict[str, str | float] = {
-        "relative difference of the log likelihoods": abs(ours / theirs - 1)
-    }
-    for other, value in values.items():
-        facts[f"the same of {other}"] = abs(peer.monitor_.history[0] / value - 1)
-    if name in TIMES_DYNAMAX and not others:
-        facts["skipped"] = "dynamax, which cannot be imported"
+    peers = []
+
+    def iteration_of_hmmlearn() -> float:
+        peers.append(hmmlearn(problem))
+        return seconds_of_fit(peers[-1], problem)
+
     measures: dict[str, Callable[[], float]] = {
         "vemfast": iteration(problem, settings.threads),
         "vemfast, one thread": iteration(problem, 1),
         "vemfast, mean-field": iteration(problem, settings.threads, "mean-field"),
-        "hmmlearn": lambda: seconds_of_fit(hmmlearn(problem), problem),
+        "hmmlearn": iteration_of_hmmlearn,
         **others,
     }
     quotients = [
@@ -148,6 +144,15 @@ def an_iteration(
         least = TIMES_DYNAMAX[name] if other.endswith("32") else None
         quotients.append(Quotient(other, "vemfast", least=least))
     samples = rounds(rested(measures), settings.repeats)
+    # After the iteration; the others' are of the start, hmmlearn's own first figure.
+    ours, theirs = (model.score(problem.X, problem.lengths) for model in (own, peers[-1]))
+    facts: dict[str, str | float] = {
+        "relative difference of the log likelihoods": abs(ours / theirs - 1)
+    }
+    for other, value in values.items():
+        facts[f"the same of {other}"] = abs(peers[-1].monitor_.history[0] / value - 1)
+    if name in TIMES_DYNAMAX and not others:
+        facts["skipped"] = "dynamax, which cannot be imported"
     facts["share of the floor"] = floor(problem, settings.threads) / samples["vemfast"].median
     return record(f"{name}: {CHAINS[name]}: an EM iteration", samples, quotients, **facts)
 
