@@ -45,8 +45,14 @@ SHOWN: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ("lda_curves", "L1: ", "mean-field, α learned", _PEERS_OF_CURVES),
     ("lda_curves", "ap: ", "mean-field, α learned", _PEERS_OF_CURVES),
     ("lda_curves", "L2: ", "mean-field, α learned", _PEERS_OF_CURVES),
-    ("vae", "V1: 60000 x 784", "vemfast", ("PyTorch eager", "JAX scanned")),
-    ("vae", "small net", "vemfast", ("PyTorch eager", "JAX scanned")),
+    *(
+        ("vae", case, name, ("PyTorch eager", "PyTorch compiled", "JAX scanned"))
+        for case, name in (
+            ("V1: 60000 x 784", "vemfast"),
+            ("V1: 60000 x 784", "vemfast, AVX-512"),
+            ("small net", "vemfast"),
+        )
+    ),
     ("fit_many", "10,000 of 180 x 2, 3, em, float64", "fit_many", ("scikit-learn",)),
 )
 NAMES = {
