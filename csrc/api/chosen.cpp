@@ -16,18 +16,15 @@ std::string shown(const std::vector<std::int64_t>& shape) {
     return out.append(1, ')');
 }
 
-std::int64_t size_of(const std::vector<std::int64_t>& shape) {
-    std::int64_t size = 1;
-    for (const std::int64_t n : shape)
-        size *= n;
-    return size;
-}
-
 void check_array(const std::string& name, const Array& given) {
-    require(std::all_of(given.shape.begin(), given.shape.end(),
-                        [](std::int64_t n) { return n >= 0 && n <= std::int64_t{1} << 40; }),
-            name, " has a length that is out of range: ", shown(given.shape));
-    require(size_of(given.shape) == static_cast<std::int64_t>(given.values.size()), name, " has ",
+    constexpr std::int64_t kMost = std::int64_t{1} << 40;
+    std::int64_t size = 1;
+    for (const std::int64_t n : given.shape) {
+        require(n >= 0 && (n == 0 || size <= kMost / n), name,
+                " has a length that is out of range: ", shown(given.shape));
+        size *= n;
+    }
+    require(size == static_cast<std::int64_t>(given.values.size()), name, " has ",
             given.values.size(), " numbers, but its shape is ", shown(given.shape));
     for (const double value : given.values)
         require(std::isfinite(value), name, " must be finite");
@@ -107,6 +104,7 @@ double Chosen::real(const std::string& name, double usual) {
 
 bool Chosen::boolean(const std::string& name, bool usual) {
     const Parameter* given = find(name);
+    require(given != nullptr || !options_.arrays.contains(name), name, " must be true or false");
     if (given == nullptr)
         return usual;
     bool value = false;
@@ -123,12 +121,13 @@ bool Chosen::boolean(const std::string& name, bool usual) {
 
 std::size_t Chosen::word(const std::string& name, const std::vector<std::string_view>& known) {
     const Parameter* given = find(name);
-    if (given == nullptr)
-        return 0;
-    const auto* text = std::get_if<std::string>(given);
     std::string all;
     for (const std::string_view one : known)
         all.append(all.empty() ? "'" : ", '").append(one).append("'");
+    require(given != nullptr || !options_.arrays.contains(name), name, " must be one of ", all);
+    if (given == nullptr)
+        return 0;
+    const auto* text = std::get_if<std::string>(given);
     require(text != nullptr, name, " must be one of ", all);
     const auto found = std::find(known.begin(), known.end(), *text);
     require(found != known.end(), name, "='", *text, "' is not what a fit of ", class_name_,

@@ -172,7 +172,7 @@ Mixture fit_discrete(Chosen& chosen, const Rows& rows, std::uint64_t random_stat
     options.shapes = choice.shapes;
     options.callback = chosen.callback();
 
-    models::check_weights(models::view_of(rows));
+    models::check_row_weights(rows);
     std::vector<double> weights;
     for (std::int64_t n = 0; rows.weights.data != nullptr && n < rows.n; ++n)
         weights.push_back(rows.weights[n]);

@@ -100,9 +100,9 @@ std::vector<double> weights_of(const Rows& rows) {
     std::vector<double> out;
     if (rows.weights.data == nullptr)
         return out;
-    detail::RowsView view = models::view_of(rows);
-    view.is_float = true;  // what the networks compute in
-    models::check_weights(view);
+    Rows single = rows;
+    single.is_float = true;  // what the networks compute in
+    models::check_row_weights(single);
     for (std::int64_t n = 0; n < rows.n; ++n) {
         out.push_back(rows.weights[n]);
         require(out.back() > 0, "row ", n, " has no weight; leave it out");

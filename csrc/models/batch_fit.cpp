@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "models/starts.hpp"
+#include "vemfast/require.hpp"
 
 namespace vemfast::models {
 
@@ -89,6 +90,12 @@ detail::RowsView view_of(const Rows& rows) {
     view.weights = rows.weights.data;
     view.weight_stride = rows.weights.stride;
     return view;
+}
+
+void check_row_weights(const Rows& rows) {
+    require(rows.weights.data == nullptr || rows.weights.size == rows.n, "there are ",
+            rows.weights.size, " weights for ", rows.n, " rows");
+    check_weights(view_of(rows));
 }
 
 // ---- the start -----------------------------------------------------------------------------

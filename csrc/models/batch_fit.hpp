@@ -33,6 +33,9 @@ struct Weight {
 // finite, not negative, not all zero, and in the range of the arithmetic.
 Weight check_weights(const detail::RowsView& rows);
 
+// The same of a caller's rows, whose weights must be as many.
+void check_row_weights(const Rows& rows);
+
 // Checks the rows and their weights, and configures a model for them. `weightless`: for the states
 // of a chain, which have no weights and may be more than the rows.
 Setup configure(const detail::RowsView& rows, const GaussianMixtureOptions& options, int n_threads,

@@ -92,9 +92,14 @@ void best_of_starts(int n_init, std::uint64_t random_state, FitState& state, Fit
                 failure = std::current_exception();
             continue;
         }
+        const bool is_stopped = state.stop_reason == StopReason::callback;
         if (!found || state.lower_bounds.back() > best.lower_bounds.back())
             std::swap(state, best);
         found = true;
+        if (is_stopped) {  // and so are the starts that would follow
+            best.stop_reason = StopReason::callback;
+            break;
+        }
     }
     if (!found)
         std::rethrow_exception(failure);

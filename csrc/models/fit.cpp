@@ -90,6 +90,7 @@ Target target_of(GaussianMixtureFits& out, std::size_t i) {
 GaussianMixtureFit fit(const Rows& rows, const GaussianMixtureOptions& options,
                        std::uint64_t random_state, int n_threads, const Poll& poll) {
     const PollScope asked(poll);  // also between passes that are too short to ask by themselves
+    models::check_row_weights(rows);
     const auto view = models::view_of(rows);
     models::check_options(options, view.n_features);
     const models::Setup setup = models::configure(view, options, n_threads, poll);

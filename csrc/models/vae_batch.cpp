@@ -17,9 +17,9 @@ using detail::Likelihood;
 
 // Products of fewer operations (a batch, forward and back) do not gain by a second thread.
 constexpr double kWorthThreads = 8e6;
-// What a thread takes at a time: rows to gather, rows of a layer, of a layer whose weights have to
-// be turned for it, and of weights, whose strip of the gradient has to be packed for it.
-constexpr std::size_t kGathered = 8, kRows = 32, kRowsOfTurned = 64, kRowsOfWeights = 200;
+// What a thread takes at a time: rows to gather, rows of a layer, and of a layer whose weights have
+// to be turned for it.
+constexpr std::size_t kGathered = 8, kRows = 32, kRowsOfTurned = 64;
 
 std::size_t rounded_up(std::size_t n, std::size_t step) {
     return (n + step - 1) / step * step;

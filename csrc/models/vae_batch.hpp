@@ -2,8 +2,8 @@
 //
 // The threads of a team go through the stages together: rows are gathered, layers computed one
 // after the other, gradients taken down again, and the weights changed. Wide layers are shared out
-// by strips of weights, the same ones in each step; around z, where layers are narrow, a thread
-// takes its rows through several of them.
+// by pieces of strips of weights, a thread beginning with the same ones in each step; around z,
+// where layers are narrow, a thread takes its rows through several of them.
 #pragma once
 
 #include <cstddef>

@@ -23,6 +23,8 @@
 #include "check.hpp"
 #include "io/container.hpp"
 #include "io/files.hpp"
+#include "vemfast/fit.hpp"
+#include "vemfast/mixture.hpp"
 #include "vemfast/vemfast.h"
 
 namespace {
@@ -176,6 +178,47 @@ TEST_CASE(every_class_on_every_rung) {
         const Model one = fitted("LatentDirichletAllocation", rung, 1);
         use(one.get());
         CHECK(bytes_of(one.get()) == bytes_of(fitted("LatentDirichletAllocation", rung, 2).get()));
+    }
+}
+
+TEST_CASE(a_stop_is_a_stop_of_all_starts) {
+    std::vector<double> x;
+    for (int i = 0; i < 60; ++i)
+        x.push_back(std::sin(i * 1.7) + (i % 3));
+    vemfast::GaussianMixtureOptions options;
+    options.n_components = 3;
+    options.n_init = 4;
+    options.tol = 0;
+    int starts = 0;
+    options.callback = [&](const vemfast::FitProgress& now) {
+        starts += now.iteration == 0 ? 1 : 0;
+        return now.iteration == 2;
+    };
+    const vemfast::Rows rows(vemfast::MatrixView<const double>{x.data(), 60, 1, 1});
+    const auto fit = vemfast::fit(rows, options, 3);
+    CHECK(starts == 1);
+    CHECK(fit.stop_reason == vemfast::StopReason::callback);
+    CHECK(fit.n_iter() == 2);
+}
+
+TEST_CASE(weights_are_as_many_as_rows) {
+    const std::vector<double> x{0, 1, 2, 5, 6, 7};
+    const std::vector<double> weights{1, 1, 1};
+    const vemfast::Rows rows(vemfast::MatrixView<const double>{x.data(), 6, 1, 1},
+                             vemfast::VectorView<const double>{weights.data(), 3, 1});
+    CHECK_THROWS(vemfast::fit(rows, {}, 0), std::invalid_argument);
+    vemfast::FitOptions options;
+    options.parameters["n_components"] = std::int64_t{2};
+    CHECK_THROWS(vemfast::Mixture::fit("PoissonMixture", rows, options), std::invalid_argument);
+}
+
+TEST_CASE(words_and_truths_are_no_arrays) {
+    const std::vector<double> x{0, 1, 2, 5, 6, 7};
+    const vemfast::Rows rows(vemfast::MatrixView<const double>{x.data(), 6, 1, 1});
+    for (const char* name : {"equal_weights", "inference"}) {
+        vemfast::FitOptions options;
+        options.arrays[name] = {{1}, {1}};
+        CHECK_THROWS(vemfast::Mixture::fit("PoissonMixture", rows, options), std::invalid_argument);
     }
 }
 

@@ -9,6 +9,7 @@ import pytest
 from sklearn.decomposition import LatentDirichletAllocation as SklearnLda
 
 from vemfast import LatentDirichletAllocation
+from vemfast.io import load
 
 COUNTS = lda_data.COUNTS
 V = COUNTS.shape[1]
@@ -93,3 +94,26 @@ def test_a_perplexity_at_rest_ends_the_fit(schedule):
     assert lda.bound_ == pytest.approx(perplexity[last])
     never = make(**settings, evaluate_every=3, perp_tol=0.0).fit(COUNTS)
     assert (never.n_iter_, never.stop_reason_) == (60, "max_iter")
+
+
+@pytest.mark.parametrize("inference", ["mean-field", "variational-em", "hard-em"])
+def test_the_last_perplexity_is_one(inference, tmp_path):
+    """Of many words in few documents, where point topics' prior density outweighs the words."""
+    X = np.random.default_rng(0).poisson(0.01, size=(30, 3000))
+    options = {"inference": inference, "max_iter": 8, "evaluate_every": 1, "perp_tol": 1e-9}
+    lda = make(**options).fit(X)
+    assert 1 < lda.bound_ < 1e9
+    assert lda.n_iter_ == 8 or lda.stop_reason_ == "tolerance"
+    if inference != "mean-field":
+        own = make(inference=inference, max_iter=1).fit(X)
+        assert own.lower_bound_ > 0  # the density is what a perplexity must leave out
+    lda.save(tmp_path / "lda.safetensors")
+    assert load(tmp_path / "lda.safetensors").bound_ == lda.bound_
+
+
+def test_point_topics_do_not_end_at_the_second_look():
+    lda = make(inference="variational-em", max_iter=40, evaluate_every=2, perp_tol=1e-3)
+    lda.fit(COUNTS)
+    still = make(inference="variational-em", max_iter=int(lda.n_iter_) - 2).fit(COUNTS)
+    assert lda.n_iter_ > 4
+    assert abs(still.bound_ - lda.bound_) < 1e-3

@@ -152,6 +152,10 @@ def test_documents_are_judged_chunk_by_chunk():
     weighted = lda.score(COUNTS, sample_weight=WEIGHTS)
     assert weighted != lda.score(COUNTS)
     assert lda.score(Source([40, 50], WEIGHTS)) == weighted
+    each = lda.score_samples(COUNTS)
+    tokens = np.asarray(COUNTS.sum(axis=1)).ravel()
+    expected = np.exp(-(WEIGHTS @ each) / (WEIGHTS @ tokens))
+    assert lda.perplexity(Source([40, 50], WEIGHTS)) == pytest.approx(expected, rel=1e-12)
     with pytest.raises(ValueError, match="sample_weight is given, too"):
         lda.score(Source([40, 50], WEIGHTS), sample_weight=WEIGHTS)
     for use in (lda.held_out_score, lda.to_pyldavis):

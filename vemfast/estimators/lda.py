@@ -72,8 +72,8 @@ default=None
         batches; or stochastic ones (Hoffman et al. 2010).
     learning_decay, learning_offset : float, default=0.7, 10.0
         Minibatch schedule and `partial_fit`: update t has the rate
-        (t + learning_offset) ** -learning_decay. A fit begins with at most 20,000 documents, which
-        count as the batches they are.
+        (t + learning_offset) ** -learning_decay. A fit begins with the last batches, until they
+        hold 20,000 documents, and these count as the batches they are.
     max_iter : int, default=10
         Passes over the documents. Not for "gibbs".
     tol : float, default=0.0
@@ -84,8 +84,8 @@ default=None
     n_batches : int, default=10
         Memoized schedule: each batch's statistics are kept, as large as the topics.
     evaluate_every : int, default=-1
-        Look at the perplexity of the fitted documents every so many passes, exp(-objective /
-        tokens), and stop once it has changed by less than `perp_tol` since the last look. 0 and
+        Look at the perplexity of the fitted documents every so many passes, as of `bound_`,
+        and stop once it has changed by less than `perp_tol` since the last look. 0 and
         below: never. Under the minibatch schedule it is a noisy estimate. Not for "gibbs", nor with
         `n_init` > 1.
     perp_tol : float, default=0.1
@@ -146,7 +146,8 @@ default=None
         Its trace, the start first.
     bound_ : float
         scikit-learn's final perplexity of the fitted documents: exp(-`lower_bound_` / tokens), the
-        topics' own share included. Not under "gibbs".
+        topics' own share included; of topics that are points without their log prior. Not under
+        "gibbs".
     n_iter_ : int
     converged_ : bool
     stop_reason_ : {"tolerance", "max_iter", "callback", "interrupted", "numerical", "partial_fit"}
@@ -325,7 +326,8 @@ default=None
         warm = self._warm(model)
         rule: PerplexityRule | None = None
         if self.evaluate_every > 0:
-            rule = PerplexityRule(int(self.evaluate_every), self.perp_tol, block.total_weight)
+            every, tokens = int(self.evaluate_every), block.total_weight
+            rule = PerplexityRule(model, every, self.perp_tol, tokens)
             control = replace(control, callbacks=(*control.callbacks, rule))
         blocks: list[Any]
         if schedule == "batch":
@@ -346,8 +348,10 @@ default=None
                     topics = sum(draw["topics"] for draw in result.draws) / len(result.draws)
                     attributes["topic_word_"] = np.ascontiguousarray(topics.T)
             else:
-                attributes["bound_"] = perplexity_of(result.lower_bound, block.total_weight)
-            if rule is not None and rule.ended:
+                attributes["bound_"] = perplexity_of(
+                    model, result.params, result.lower_bound, block.total_weight
+                )
+            if rule is not None and rule.ended and result.stop_reason == "callback":
                 result.converged, result.stop_reason = True, "tolerance"
             self._keep_fit(result, {**columns, **attributes})
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vemfast.inference.methods import METHODS, lookup, refuse_unused
 from vemfast.models.lda import LatentDirichletAllocation as Model
+from vemfast.stats import Params
 
 __all__ = ["PerplexityRule", "TopicDraws", "check_unused", "perplexity_of", "without_effect"]
 
@@ -53,28 +54,34 @@ class TopicDraws:
     log_joint: Array
 
 
-def perplexity_of(objective: float, tokens: float) -> float:
-    """Return exp(-objective / tokens), the largest number where that is larger."""
-    return exp(min(-objective / tokens, log(sys.float_info.max)))
+def perplexity_of(model: Model, params: Params, objective: float, tokens: float) -> float:
+    """Return exp(-objective / tokens), the largest number where that is larger.
+
+    Less the log prior density of topics that are points, which is no probability of words.
+    """
+    own = model.global_term(params) if params.kind == "point" else 0.0
+    return exp(min((own - objective) / tokens, log(sys.float_info.max)))
 
 
 class PerplexityRule:
     """A callback that ends a fit once its perplexity has come to rest, as scikit-learn does.
 
-    Every so many passes it looks at exp(-objective / tokens), which the fit knows anyway; `ended`
-    says whether it was less than `perp_tol` from what it was at the last look.
+    Every so many passes it looks at `perplexity_of` the objective, which the fit knows anyway;
+    `ended` says whether it was less than `perp_tol` from what it was at the last look.
     """
 
-    def __init__(self, every: int, perp_tol: float, tokens: float) -> None:
-        self.every, self.perp_tol, self.tokens = every, perp_tol, tokens
+    takes_params = True  # the monitor hands over the parameters
+
+    def __init__(self, model: Model, every: int, perp_tol: float, tokens: float) -> None:
+        self.model, self.every, self.perp_tol, self.tokens = model, every, perp_tol, tokens
         self.last: float | None = None
         self.ended = False
 
-    def __call__(self, *, iteration: int, objective: float, elapsed: float) -> bool:
+    def __call__(self, *, iteration: int, objective: float, elapsed: float, params: Any) -> bool:
         """Look at the perplexity if it is its turn; whether the fit is to stop."""
         if iteration == 0 or iteration % self.every:
             return False
-        perplexity = perplexity_of(objective, self.tokens)
+        perplexity = perplexity_of(self.model, params, objective, self.tokens)
         self.ended = self.last is not None and abs(self.last - perplexity) < self.perp_tol
         self.last = perplexity
         return self.ended
@@ -109,7 +116,8 @@ def _unused(estimator: Any, schedule: str) -> Iterator[tuple[str, str]]:
     inference = estimator.inference
     for name, default in without_effect(inference, schedule).items():
         value = getattr(estimator, name)
-        if value != default:
+        is_never = name == "evaluate_every" and value <= 0
+        if value != default and not is_never:
             _, rungs, schedules = _OWN_DEFAULTS[name]
             yield (
                 name,

@@ -282,14 +282,17 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
         Parameters
         ----------
         X : as in `fit`
+            Chunks may come with weights.
         sub_sampling : bool, default=False
             scikit-learn scales score and tokens to `total_samples` where it is true. With the
             topics' own share left out that is the same number.
         """
-        bound = tokens = 0.0
-        for block in self._in_turn(X):
-            bound += float(self._inferred(block)[1].sum())
-            tokens += block.total_weight
+        own: list[Array] = []
+        found = [(self._inferred(block)[1], block.tokens) for block in self._in_turn(X, own)]
+        bounds, lengths = (np.concatenate(part) for part in zip(*found, strict=True))
+        weights = np.concatenate(own) if own else np.ones(bounds.size)
+        counted = weights > 0  # a document of no weight may have the bound -inf
+        bound, tokens = (weights[counted] @ part[counted] for part in (bounds, lengths))
         if not tokens > 0:
             raise ValueError("X has no tokens, so there is nothing to be perplexed by")
         with np.errstate(over="ignore"):

@@ -7,7 +7,7 @@
 //
 // Defaults are Python's. Which parameters a fit takes says the class's `fit`; any other throws
 // std::invalid_argument, which lists those. From the same start the fit is that of Python, bit for
-// bit.
+// bit (of autoencoders but for the last bits of the first weights).
 #pragma once
 
 #include <cstdint>

@@ -230,7 +230,7 @@ typedef struct vemfast_parameter {
 
 /* How a model of any class is fitted. Defaults are Python's; a parameter that a fit without Python
  * does not take is an error, which lists those that it takes. From the same start the fit is that
- * of Python, bit for bit. */
+ * of Python, bit for bit (of autoencoders but for the last bits of the first weights). */
 typedef struct vemfast_fit_options {
     size_t struct_size;
     const char* class_name; /* "PoissonMixture", "GaussianHMM", ... */
