@@ -19,7 +19,6 @@ using detail::LocalRule;
 using models::HiddenMarkov;
 using models::HmmTable;
 using models::Kind;
-using models::ParameterRule;
 
 using Mask = py::array_t<bool, py::array::c_style>;
 using Emission = std::variant<const BoundMixture*, const models::DiscreteMixture*>;

@@ -77,7 +77,7 @@ class LdaFit {
     double evaluate(Kind kind, const std::vector<double>& params, std::vector<double>& stats) {
         stats.resize(model_.stats_size());
         const LdaTable table = model_.prepare(kind, params.data(), n_threads_, poll_);
-        LdaPass pass{options_.rule, options_.max_inner, options_.inner_tol, 0, 0, n_threads_};
+        const LdaPass pass{options_.rule, options_.max_inner, options_.inner_tol, 0, 0, n_threads_};
         if (options_.rule != DocumentRule::factorised)
             through(labels_, next_labels_, static_cast<std::size_t>(first_token_.back()), table,
                     pass, stats);
