@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from benchmarks.compare.workers import can_import, peer_python, worker
 from benchmarks.suite.chains import Problem
 
 __all__ = ["dynamax", "dynamax_is_absent", "hmmlearn", "seconds_of_fit", "timed", "vemfast"]
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def vemfast(problem: Problem, iterations: int, threads: int, inference: str = "em") -> Any:
@@ -75,14 +70,9 @@ def hmmlearn(problem: Problem, implementation: str = "scaling") -> Any:
     return model
 
 
-def _peer_python() -> str:
-    return os.environ.get("VEMFAST_PEER_PYTHON", sys.executable)
-
-
 def dynamax_is_absent() -> bool:
     """Return whether the peers' interpreter cannot import dynamax."""
-    command = [_peer_python(), "-c", "import dynamax"]
-    return subprocess.run(command, capture_output=True, check=False).returncode != 0
+    return not can_import("dynamax")
 
 
 @contextmanager
@@ -91,27 +81,13 @@ def dynamax(
 ) -> Iterator[Callable[[str], tuple[float, float]]]:
     """Start dynamax on a workload; yield what does a task and returns its seconds and value."""
     chosen = map(str, (name, scale, seed, threads, dtype))
-    worker = subprocess.Popen(
-        [_peer_python(), "-m", "benchmarks.compare.chains_dynamax", *chosen],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert worker.stdin is not None
-    assert worker.stdout is not None
+    with worker(peer_python(), "chains_dynamax", *chosen) as ask:
 
-    def run(task: str) -> tuple[float, float]:
-        print(task, file=worker.stdin, flush=True)
-        seconds, value = worker.stdout.readline().split()
-        return float(seconds), float(value)
+        def run(task: str) -> tuple[float, float]:
+            seconds, value = ask(task)
+            return float(seconds), float(value)
 
-    try:
         yield run
-    finally:
-        worker.stdin.close()
-        worker.wait()
 
 
 def seconds_of_fit(model: Any, problem: Problem) -> float:

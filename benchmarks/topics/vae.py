@@ -33,13 +33,13 @@ from time import perf_counter, sleep
 
 import numpy as np
 
+from benchmarks.compare.workers import ROOT, can_import, peer_python, worker
 from benchmarks.memory import RESET, resident
 from benchmarks.timing import rounds
 from benchmarks.topics import Quotient, Record, Settings, record
 
 TITLE = "Variational autoencoder"
 
-ROOT = Path(__file__).resolve().parents[2]
 OWN = {"vemfast": "", "vemfast, AVX-512": "v4"}  # what VEMFAST_ISA says
 PEERS = {
     "PyTorch eager": ("vae_torch", "eager"),
@@ -50,14 +50,8 @@ BLAS = {"NumPy sgemm": "", "NumPy sgemm, AVX2": "Haswell"}  # what OPENBLAS_CORE
 SHAPES = {"V1": (60_000, 784, 400, 20, 128), "small net": (1797, 64, 32, 2, 32)}
 
 
-def _python() -> str:
-    return os.environ.get("VEMFAST_PEER_PYTHON", sys.executable)
-
-
 def _present(module: str) -> bool:
-    name = "torch" if module.endswith("torch") else "jax"
-    found = subprocess.run([_python(), "-c", f"import {name}"], capture_output=True, check=False)
-    return found.returncode == 0
+    return can_import("torch" if module.endswith("torch") else "jax")
 
 
 def _levels() -> dict[str, dict[str, str]]:
@@ -71,36 +65,18 @@ def _levels() -> dict[str, dict[str, str]]:
 
 
 @contextmanager
-def _worker(command: list[str], **told: str) -> Iterator[Callable[[], float]]:
-    """Start a module of `benchmarks.compare` that answers lines with seconds."""
-    python, *rest = command
-    worker = subprocess.Popen(
-        [python, "-m", *rest],
-        cwd=ROOT,
-        env={**os.environ, **told},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert worker.stdin is not None
-    assert worker.stdout is not None
+def _seconds(
+    python: str, module: str, how: str, *sizes: int, **told: str
+) -> Iterator[Callable[[], float]]:
+    """Start a module of `benchmarks.compare` that answers with seconds."""
+    with worker(python, module, how, *map(str, sizes), **told) as ask:
 
-    def ask() -> float:
-        sleep(0.2)  # until the threads of the one before no longer spin
-        print("go", file=worker.stdin, flush=True)
-        return float(worker.stdout.readline())
+        def go() -> float:
+            sleep(0.2)  # until the threads of the one before no longer spin
+            return float(ask("go")[0])
 
-    try:
-        ask()  # compiles
-        yield ask
-    finally:
-        worker.stdin.close()
-        worker.wait()
-
-
-def _compare(python: str, module: str, how: str, *sizes: int) -> list[str]:
-    return [python, f"benchmarks.compare.{module}", how, *map(str, sizes)]
+        go()  # compiles
+        yield go
 
 
 def _epochs(name: str, settings: Settings) -> Record:
@@ -110,16 +86,12 @@ def _epochs(name: str, settings: Settings) -> Record:
     levels = _levels()
     with ExitStack() as stack:
         measures = {
-            own: stack.enter_context(
-                _worker(_compare(sys.executable, "vae_own", "epoch", *sizes), **told)
-            )
+            own: stack.enter_context(_seconds(sys.executable, "vae_own", "epoch", *sizes, **told))
             for own, told in levels.items()
         }
         for peer, (module, how) in PEERS.items():
             if present[peer]:
-                measures[peer] = stack.enter_context(
-                    _worker(_compare(_python(), module, how, *sizes))
-                )
+                measures[peer] = stack.enter_context(_seconds(peer_python(), module, how, *sizes))
         samples = rounds(measures, settings.repeats)
     if name == "V1":
         least = {"PyTorch eager": 2.0, "PyTorch compiled": 1.0, "JAX scanned": 1.0}
@@ -139,18 +111,17 @@ def _epochs(name: str, settings: Settings) -> Record:
 def _products(settings: Settings, threads: int) -> Record:
     _, *sizes = SHAPES["V1"]
     D, H, Z, batch = sizes
-    ways = {
-        own: (_compare(sys.executable, "vae_products", "own", *sizes, threads), told)
-        for own, told in _levels().items()
-    }
+    ways = {own: ("own", told) for own, told in _levels().items()}
     limits = {f"{library}_NUM_THREADS": str(threads) for library in ("OPENBLAS", "OMP", "MKL")}
     for name, core in BLAS.items():
         told = {**limits, "OPENBLAS_CORETYPE": core} if core else limits
-        ways[name] = (_compare(sys.executable, "vae_products", "numpy", *sizes, threads), told)
+        ways[name] = ("numpy", told)
     with ExitStack() as stack:
         measures = {
-            name: stack.enter_context(_worker(command, **told))
-            for name, (command, told) in ways.items()
+            name: stack.enter_context(
+                _seconds(sys.executable, "vae_products", how, *sizes, threads, **told)
+            )
+            for name, (how, told) in ways.items()
         }
         samples = rounds(measures, max(settings.repeats, 7))
     products = sum(a * b for a, b in [(D, H), (H, 2 * Z), (Z, H), (H, D)])
@@ -181,12 +152,14 @@ def _first_fit(settings: Settings) -> Record:
         return perf_counter() - start
 
     def peer(name: str) -> Callable[[], float]:
-        python, *rest = _compare(_python(), *PEERS[name], *SHAPES["small net"], settings.threads)
+        module, how = PEERS[name]
+        sizes = map(str, (*SHAPES["small net"], settings.threads))
+        command = [peer_python(), "-m", f"benchmarks.compare.{module}", how, *sizes]
 
         def run() -> float:
             start = perf_counter()
             subprocess.run(
-                [python, "-m", *rest],
+                command,
                 cwd=ROOT,
                 check=True,
                 input="go\n",
