@@ -9,6 +9,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from vemfast.inference.methods import METHODS
+
 __all__ = ["draw"]
 
 Record = dict[str, Any]
@@ -68,16 +70,13 @@ def scaling(ax: Any, record: Record) -> None:
     _title(ax, record["case"])
 
 
-_RUNGS = ("gibbs", "mean-field", "em", "variational-em", "hard-em")
-
-
 def ladder(ax: Any, record: Record) -> None:
     """Held-out score against seconds, a point a rung."""
     from matplotlib.ticker import NullFormatter
 
     facts = record["facts"]
     for rung, seconds in record["seconds"].items():
-        number = _RUNGS.index(rung)
+        number = list(METHODS).index(rung)
         x, y = median(seconds), facts[f"{rung}: held-out"]
         ax.plot([x], [y], color=f"C{number}", marker="osD^v"[number], linestyle="", label=rung)
     if "long gibbs: held-out" in facts:

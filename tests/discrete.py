@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.sparse
 
-from vemfast.data import IndexedBlock
+from vemfast.indexed import IndexedBlock
 from vemfast.models.discrete_config import DiscreteConfig, DiscretePrior
 from vemfast.models.discrete_rows import RowReader
 

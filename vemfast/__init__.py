@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vemfast._config import build_info, cmake_dir, get_include, show_config
     from vemfast._core import __version__
-    from vemfast.data import IndexedBlock, RowBlock, make_blocks
+    from vemfast.data import RowBlock, make_blocks
     from vemfast.documents import DocumentBlock
     from vemfast.errors import DegenerateWarning, ModelFileError, NumericalError
     from vemfast.estimators import (
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         VariationalAutoencoder,
         fit_many,
     )
+    from vemfast.indexed import IndexedBlock
     from vemfast.inference import fit
     from vemfast.io import load
     from vemfast.ladder import ladder
@@ -55,7 +56,7 @@ _LAZY = {
     "DocumentBlock": "vemfast.documents",
     "GaussianHMM": "vemfast.estimators",
     "GaussianMixture": "vemfast.estimators",
-    "IndexedBlock": "vemfast.data",
+    "IndexedBlock": "vemfast.indexed",
     "LatentDirichletAllocation": "vemfast.estimators",
     "Layout": "vemfast.stats",
     "MixtureFits": "vemfast.estimators",

@@ -13,11 +13,10 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
-from vemfast.data import as_integers, as_weights
+from vemfast.data import FLOATS, as_integers, as_weights
 
 __all__ = ["DocumentBlock", "as_documents", "cut_by_tokens", "is_corpus"]
 
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _MOST_WORDS = np.iinfo(np.int32).max
 
 
@@ -82,7 +81,7 @@ class DocumentBlock:
         dtype: Any = np.float64,
     ) -> None:
         self.dtype = np.dtype(dtype)
-        if self.dtype not in _FLOATS:
+        if self.dtype not in FLOATS:
             raise ValueError(f"dtype must be float32 or float64; got {self.dtype}")
         starts, words = as_integers(indptr, "indptr"), _as_words(indices)
         values = _as_counts(counts)
@@ -365,7 +364,7 @@ def _as_counts(counts: ArrayLike) -> NDArray[Any]:
     values = np.asarray(counts)
     if values.dtype.kind in "iu" and values.size and values.min() >= -1 and values.max() < 1 << 24:
         return np.ascontiguousarray(values, dtype=np.float32)  # exactly
-    if values.dtype in _FLOATS and values.dtype.isnative:
+    if values.dtype in FLOATS and values.dtype.isnative:
         return np.ascontiguousarray(values)
     return np.ascontiguousarray(values, dtype=np.float64)
 

@@ -16,7 +16,8 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import ArrayLike, NDArray
 
-from vemfast.data import IndexedBlock, RowBlock, as_integers, as_rows, as_weights, weighted
+from vemfast.data import RowBlock, as_integers, as_rows, as_weights, weighted
+from vemfast.indexed import IndexedBlock
 
 __all__ = ["SequenceBlock", "check_lengths", "joined", "listed", "naming_steps", "split"]
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vemfast.data import RowBlock, as_rows, cuts, distinct
 from vemfast.stats import fold
 
-__all__ = ["Stream", "StreamBlock", "is_stream", "split_pair", "sum_parts"]
+__all__ = ["ChunkWeights", "Stream", "StreamBlock", "each_chunk", "is_stream", "sum_parts"]
 
 # About the bytes of a part: enough rows for all threads, little beside the data. The result does
 # not depend on it.
@@ -44,6 +44,31 @@ def is_stream(X: Any) -> bool:
     if any(hasattr(X, name) for name in ("shape", "__array__", "__dataframe__")):
         return False
     return callable(X) or hasattr(X, "__iter__")
+
+
+class ChunkWeights:
+    """The weights that come with chunks of rows: with all of them, or with none."""
+
+    def __init__(self) -> None:
+        self._found: list[NDArray[Any]] = []
+        self._is_first = True
+
+    def add(self, weights: Any, n: int, where: str) -> None:
+        """Keep a copy of the weights of `n` rows, None if they have none."""
+        if weights is not None and np.shape(weights) != (n,):
+            raise ValueError(f"{where} of X has {n} rows, and weights of shape {np.shape(weights)}")
+        if (weights is None) != (not self._found) and not self._is_first:
+            raise ValueError(
+                f"some chunks of X come with weights and some without, such as {where}; "
+                "give weights with all of them, or with none"
+            )
+        if weights is not None:
+            self._found.append(np.array(weights))  # the source may use its memory again
+        self._is_first = False
+
+    def joined(self) -> NDArray[Any] | None:
+        """Return all of them, unchecked; None if there are none."""
+        return np.concatenate(self._found) if self._found else None
 
 
 class Stream:
@@ -95,26 +120,20 @@ class Stream:
     def _survey(self) -> None:
         """Read the source once, for its size, and to check that the chunks go together."""
         n = n_bytes = 0
-        weights: list[NDArray[Any]] = []
+        weights = ChunkWeights()
         first: Any = None
         for block, own in _Reader(self).blocks():
             if first is None:
                 first = block
                 self.n_features, self.dtype = block.n_features, block.dtype
-            if (own is None) != (not weights) and n > 0:
-                raise ValueError(
-                    f"some chunks of X come with weights and some without, such as {self._where}; "
-                    "give weights with all of them, or with none"
-                )
-            if own is not None:
-                weights.append(np.array(own))
+            weights.add(own, block.n, self._where)
             n += block.n
             n_bytes += block.nbytes
         if first is None:
             raise ValueError("X has no rows: all its chunks are empty, or there are none")
         self.n = n
         self.row_bytes = max(-(-n_bytes // n), 1)
-        self.weights = np.concatenate(weights) if weights else None
+        self.weights = weights.joined()
 
     def open(self) -> Iterator[Any]:
         """Return an iterator over the chunks from their beginning."""
@@ -130,7 +149,7 @@ class Stream:
     def to_block(self, chunk: Any, number: int) -> tuple[Any, Any]:
         """Return a chunk as a block, None if it is empty, and its weights."""
         self._where = f"chunk {number}"
-        rows, weights = split_pair(chunk)
+        rows, weights = _split_pair(chunk)
         shape = getattr(rows, "shape", None)
         if shape is not None and len(shape) == 2 and shape[0] == 0:
             self._check_width(shape[1])
@@ -140,10 +159,6 @@ class Stream:
         except (TypeError, ValueError) as error:
             raise type(error)(f"chunk {number} of X: {error}") from error
         self._check_width(block.n_features)
-        if weights is not None and np.shape(weights) != (block.n,):
-            raise ValueError(
-                f"chunk {number} of X has {block.n} rows, and weights of shape {np.shape(weights)}"
-            )
         if hasattr(self, "dtype") and block.dtype != self.dtype:
             if block.dtype.itemsize > self.dtype.itemsize or not isinstance(block, RowBlock):
                 raise ValueError(
@@ -309,9 +324,34 @@ class StreamBlock:
         return distinct(self.parts(), enough)
 
 
-def split_pair(chunk: Any) -> tuple[Any, Any]:
+def _split_pair(chunk: Any) -> tuple[Any, Any]:
     """Return the rows of a chunk and their weights, None if it is not a pair of them."""
     return chunk if _is_pair(chunk) else (chunk, None)
+
+
+def each_chunk(
+    chunks: Any, read: Callable[[Any], _Term], weights: ChunkWeights | None = None
+) -> Iterator[_Term]:
+    """Yield what `read` makes of the rows of every chunk that is not empty.
+
+    Reads the source once, so an iterator may be used up. `weights` gets those of the chunks.
+    """
+    is_empty = True
+    for number, chunk in enumerate(chunks() if callable(chunks) else chunks):
+        rows, own = _split_pair(chunk)
+        if getattr(rows, "shape", (1,))[0] == 0:
+            continue
+        try:
+            block = read(rows)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"chunk {number} of X: {error}") from error
+        if weights is not None:
+            n = block.n if hasattr(block, "n") else len(block)  # type: ignore[arg-type]
+            weights.add(own, n, f"chunk {number}")
+        is_empty = False
+        yield block
+    if is_empty:
+        raise ValueError("X has no rows: all its chunks are empty, or there are none")
 
 
 def sum_parts(term: Callable[[Any], _Term], block: Any, leaf_rows: int | None) -> _Term:

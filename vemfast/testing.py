@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vemfast.data import IndexedBlock, RowBlock, make_blocks
+from vemfast.data import RowBlock, make_blocks
 from vemfast.documents import DocumentBlock
 from vemfast.execution.threads import e_step
+from vemfast.indexed import IndexedBlock
 from vemfast.inference import FitResult, fit, lookup
 from vemfast.inference.methods import METHODS
 from vemfast.models.base import Model, Step

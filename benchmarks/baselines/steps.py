@@ -8,7 +8,7 @@ compare them. `lists` takes a share of the data, because it is slow.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -191,7 +191,7 @@ def autoencoder(
     eps = noise(how.seed, how.iteration, np.arange(n), k)
 
     def own(model: Any, state: NetworkState, threads: int) -> Results:
-        stats = model.e_step(model.prepare(state), block, Step(*_rules(how), threads))
+        stats = model.e_step(model.prepare(state), block, replace(how, n_jobs=threads))
         return _arrays(stats.local_bound, *(stats[name] for name in names))
 
     def flat(found: tuple[float, Any]) -> Results:
@@ -207,10 +207,6 @@ def autoencoder(
         lambda threads: own(native, begin, threads),
         rtol=1e-4,
     )
-
-
-def _rules(step: Any) -> tuple[str, str, int, int]:
-    return step.local_rule, step.parameter_rule, step.seed, step.iteration
 
 
 CASES: dict[str, Callable[..., Case]] = {

@@ -82,7 +82,7 @@ def _iteration(model: Any, block: Any, start: Any, threads: int) -> Callable[[],
 def _case(
     name: str, bits: Bits, sparse: bool, dtype: str, roof: float, s: Settings, least: float | None
 ) -> Record:
-    from vemfast.data import IndexedBlock, SparseRows
+    from vemfast.indexed import IndexedBlock, SparseRows
     from vemfast.models.discrete_config import DiscreteConfig, DiscretePrior
     from vemfast.models.discrete_mixture import DiscreteMixture
     from vemfast.reference import DiscreteMixture as Twin

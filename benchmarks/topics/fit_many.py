@@ -31,7 +31,8 @@ PEERS = {"em": mixture.GaussianMixture, "mean-field": mixture.BayesianGaussianMi
 SINGLE_FITS = 20  # of one round of the single fit
 
 
-def _seconds(task: Callable[[], object], share: float = 1.0) -> float:
+def seconds_of(task: Callable[[], object], share: float = 1.0) -> float:
+    """Return the seconds of a task without its warnings, scaled up from a share."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         start = perf_counter()
@@ -63,9 +64,9 @@ def _many(dtype: str, inference: str, least: float | None, settings: Settings) -
             return [PEERS[inference](n_components=k, random_state=0).fit(X) for X in theirs]
 
     measures = {
-        "fit_many": lambda: _seconds(many),
-        "loop": lambda: _seconds(single, len(own) / count),
-        "scikit-learn": lambda: _seconds(loop, len(theirs) / count),
+        "fit_many": lambda: seconds_of(many),
+        "loop": lambda: seconds_of(single, len(own) / count),
+        "scikit-learn": lambda: seconds_of(loop, len(theirs) / count),
     }
     facts: dict[str, float | str] = {}
     with warnings.catch_warnings():
@@ -99,7 +100,7 @@ def _one(settings: Settings) -> Record:
                 models[name]().fit(X)
 
         with threadpool_limits(1) if name == "scikit-learn" else nullcontext():
-            return _seconds(fits, SINGLE_FITS)
+            return seconds_of(fits, SINGLE_FITS)
 
     measures = {name: partial(seconds, name) for name in models}
     rounds(measures, 1)

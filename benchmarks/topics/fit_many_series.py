@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from benchmarks.timing import rounds
 from benchmarks.topics import Quotient, Record, Settings, record
+from benchmarks.topics.fit_many import seconds_of
 
 TITLE = "Thousands of short series"
 SERIES, STEPS = 5_000, 200
@@ -35,14 +35,6 @@ def _series(kind: str, count: int, seed: int) -> list[Any]:
     means = rng.normal(0, 3, (count, 2, 2))
     noise = rng.normal(size=(count, STEPS, 2))
     return list(means[np.arange(count)[:, None], states] + noise)
-
-
-def _seconds(task: Any, share: float = 1.0) -> float:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        start = perf_counter()
-        task()
-        return (perf_counter() - start) / share
 
 
 def _peer(kind: str, rows: list[Any]) -> None:
@@ -72,13 +64,13 @@ def _many(kind: str, inference: str, settings: Settings) -> Record:
             getattr(vemfast, kind)(2, inference=inference, random_state=0, n_jobs=1).fit(X)
 
     measures = {
-        "fit_many": lambda: _seconds(lambda: many(settings.threads)),
-        "fit_many, one thread": lambda: _seconds(lambda: many(1)),
-        "loop": lambda: _seconds(single, len(own) / count),
+        "fit_many": lambda: seconds_of(lambda: many(settings.threads)),
+        "fit_many, one thread": lambda: seconds_of(lambda: many(1)),
+        "loop": lambda: seconds_of(single, len(own) / count),
     }
     quotients = [Quotient("loop", "fit_many"), Quotient("fit_many, one thread", "fit_many")]
     if inference == "em":
-        measures["hmmlearn"] = lambda: _seconds(lambda: _peer(kind, theirs), len(theirs) / count)
+        measures["hmmlearn"] = lambda: seconds_of(lambda: _peer(kind, theirs), len(theirs) / count)
         quotients.insert(0, Quotient("hmmlearn", "fit_many"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -3,14 +3,15 @@
 hmmlearn runs its faster implementation ("scaling") and on one thread, so the ratios with one thread
 stand beside those with all. An iteration is one of EM (of hmmlearn: a fit of one iteration; of this
 library: the difference of longer and shorter fits, over their iterations). Both start at the same
-parameters, near the truth, without priors; there their log likelihoods agree.
+parameters, near the truth, without priors: the facts say how far the log likelihoods are apart.
 
-dynamax runs compiled, with as many threads, in a process of its own with the interpreter that
-VEMFAST_PEER_PYTHON names (default: this one), in single precision (its default) and in double; it
-is left out, and the report says so, where it cannot be imported. The floor of an iteration is the
-larger of its least operations at the rate of NumPy's 2,048 x 2,048 product in the same run, and of
-an exponential a step and state at half a giga a second and thread. A rest before each measurement
-lets the threads of the peers' BLAS, which go on waiting for work after a call, fall asleep.
+dynamax runs on H1, H3 and H4, compiled, with as many threads, in a process of its own with the
+interpreter that VEMFAST_PEER_PYTHON names (default: this one), in single precision (its default)
+and in double; it is left out, and the report says so, where it cannot be imported. The floor of an
+iteration is the larger of its least operations at the rate of NumPy's 2,048 x 2,048 product in the
+same run, and of an exponential a step and state at half a giga a second and thread. A rest before
+each measurement lets the threads of the peers' BLAS, which go on waiting for work after a call,
+fall asleep.
 
 Parts (`--only`): memory, and a workload with a task, as in "H1 iteration" or "H3 predict".
 """
@@ -147,10 +148,12 @@ def an_iteration(
     # After the iteration; the others' are of the start, hmmlearn's own first figure.
     ours, theirs = (model.score(problem.X, problem.lengths) for model in (own, peers[-1]))
     facts: dict[str, str | float] = {
-        "relative difference of the log likelihoods": abs(ours / theirs - 1)
+        "relative difference of the log likelihoods after it": abs(ours / theirs - 1)
     }
     for other, value in values.items():
-        facts[f"the same of {other}"] = abs(peers[-1].monitor_.history[0] / value - 1)
+        facts[f"the same at the start, of {other} and hmmlearn"] = abs(
+            peers[-1].monitor_.history[0] / value - 1
+        )
     if name in TIMES_DYNAMAX and not others:
         facts["skipped"] = "dynamax, which cannot be imported"
     facts["share of the floor"] = floor(problem, settings.threads) / samples["vemfast"].median

@@ -17,7 +17,8 @@ import vemfast
 _SCRIPT = """
 import sys
 import numpy as np
-from vemfast.data import IndexedBlock, RowBlock
+from vemfast.data import RowBlock
+from vemfast.indexed import IndexedBlock
 from vemfast.documents import DocumentBlock
 from vemfast.models.base import Step
 from vemfast.models.discrete_config import DiscreteConfig, DiscretePrior

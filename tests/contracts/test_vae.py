@@ -6,7 +6,8 @@ import scipy.sparse
 from vae_data import LIKELIHOODS, ROWS
 
 from vemfast import _core
-from vemfast.data import IndexedBlock, RowBlock, SparseRows
+from vemfast.data import RowBlock
+from vemfast.indexed import IndexedBlock, SparseRows
 from vemfast.models.base import Step
 from vemfast.models.vae import VariationalAutoencoder as Native
 from vemfast.models.vae_config import ACTIVATIONS, VaeConfig

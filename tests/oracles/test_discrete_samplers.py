@@ -16,7 +16,7 @@ from scipy import stats as dist
 from scipy.special import logsumexp
 
 from vemfast import BernoulliMixture, CategoricalMixture, PoissonMixture
-from vemfast.data import IndexedBlock
+from vemfast.indexed import IndexedBlock
 from vemfast.models.base import Step
 from vemfast.models.discrete_mixture import DiscreteMixture
 from vemfast.stats import Params

@@ -13,8 +13,8 @@ from oracles.test_calibration import N_DRAWS, distances
 from scipy.stats import dirichlet
 
 from vemfast import CategoricalHMM, SequenceBlock
-from vemfast.data import IndexedBlock
 from vemfast.estimators.hmm import Steps
+from vemfast.indexed import IndexedBlock
 from vemfast.models.base import Step
 from vemfast.models.hmm import HiddenMarkov
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from scipy import sparse, stats
 
-from vemfast.data import IndexedBlock, RowBlock, SparseRows
+from vemfast.data import RowBlock
 from vemfast.errors import NumericalError
+from vemfast.indexed import IndexedBlock, SparseRows
 from vemfast.models.base import Step
 from vemfast.models.vae_config import ACTIVATIONS, LIKELIHOODS, NetworkState, VaeConfig
 from vemfast.reference.networks import activate, slope

@@ -143,7 +143,7 @@ def test_the_cmake_examples(installed):
     code += "X[:99] += 5; m = vemfast.GaussianMixture(2, random_state=0).fit(X); "
     code += "m.save('python.safetensors'); np.savetxt('rows.txt', X); print(*m.predict(X))"
     labels = run(python, "-c", code, cwd=folder).split()
-    found = run(build / "use_model", "python.safetensors", "rows.txt", cwd=folder)
+    found = without_leaks(build / "use_model", "python.safetensors", "rows.txt", cwd=folder)
     assert found.split() == labels
     kind = "import vemfast; print(*(type(vemfast.load(f'{name}.safetensors')).__name__ "
     kind += "for name in ('from_cpp', 'chain')))"

@@ -23,7 +23,7 @@ def case(request):
 def same(found, expected, rtol=1e-9):
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one, other, rtol=rtol, atol=max(1e-12, 0.1 * rtol))
+        np.testing.assert_allclose(one, other, rtol=rtol, atol=1e-12)
 
 
 def test_lists_twin_and_native_agree(case):

@@ -162,6 +162,11 @@ def test_documents_are_judged_chunk_by_chunk():
         with pytest.raises(ValueError, match="documents in memory"):
             use(chunks)
     assert lda.perplexity(chunks) == pytest.approx(lda.perplexity(COUNTS), rel=1e-12)
+    for bad in (np.nan, -1.0):
+        weights = np.where(np.arange(len(WEIGHTS)) == 3, bad, WEIGHTS)
+        for use in (lda.score, lda.perplexity):
+            with pytest.raises(ValueError, match=r"finite and >= 0; sample_weight\[3\] is"):
+                use(Source([40, 50], weights))
     with pytest.raises(ValueError, match="chunk 1 of X"):
         lda.transform([COUNTS[:40], COUNTS[40:, :5]])
     with pytest.raises(ValueError, match="chunks are empty, or there are none"):

@@ -183,6 +183,9 @@ def test_partial_fit(rung):
     before = lda.components_.copy()
     with pytest.raises(ValueError, match="X has 5 features"):  # L12
         lda.partial_fit(COUNTS[:, :5])
+    lda.set_params(learning_decay=0.4)
+    with pytest.raises(ValueError, match=r"learning_decay must be in \(0.5, 1\]; got 0.4"):
+        lda.partial_fit(COUNTS)
     np.testing.assert_array_equal(lda.components_, before)
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from vemfast.data import IndexedBlock, RowBlock
+from vemfast.data import RowBlock
 from vemfast.execution.local_state import accept, forked
+from vemfast.indexed import IndexedBlock
 from vemfast.sequences import SequenceBlock, check_lengths, joined, naming_steps, split
 
 X = np.arange(24.0).reshape(8, 3)

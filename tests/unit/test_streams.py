@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from vemfast import streams
-from vemfast.data import IndexedBlock, RowBlock, SparseRows
+from vemfast import GaussianMixture, streams
+from vemfast.data import RowBlock
 from vemfast.execution.threads import e_step
+from vemfast.indexed import IndexedBlock, SparseRows
 from vemfast.inference import fit
 from vemfast.models.base import Model, Step
 from vemfast.stats import Layout, Stats, SumTree, fold
@@ -222,6 +223,23 @@ def test_indexed_rows(values):
 def test_chunks_that_do_not_go_together(chunks, message):
     with pytest.raises(ValueError, match=message):
         Stream(chunks)
+
+
+def test_weights_of_chunks_that_are_judged():
+    mixture = GaussianMixture(2, random_state=0, tol=0.1).fit(X)
+    weights = np.linspace(0, 2, len(X))
+    memory = np.empty(500)
+
+    def reused():  # a reader with room for the weights of one chunk
+        for start in (0, 500):
+            memory[:] = weights[start : start + 500]
+            yield X[start : start + 500], memory
+
+    assert mixture.score(reused) == mixture.score(X, sample_weight=weights)
+    with pytest.raises(ValueError, match="chunk 0 of X has 500 rows, and weights of shape"):
+        mixture.score([(X[:500], weights[:499]), (X[500:], weights[499:])])
+    with pytest.raises(ValueError, match=r"some without.*chunk 1"):
+        mixture.score([(X[:500], weights[:500]), X[500:]])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from vemfast.data import IndexedBlock, RowBlock, SparseRows
+from vemfast.data import RowBlock
 from vemfast.estimators.base import (
     Estimator,
     as_generator,
@@ -20,6 +20,7 @@ from vemfast.estimators.base import (
     chunks_of,
     refuse_text,
 )
+from vemfast.indexed import IndexedBlock, SparseRows
 from vemfast.inference.restarts import seeds
 from vemfast.models import vae_points as points
 from vemfast.models.discrete_rows import _own_csr

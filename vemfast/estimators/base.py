@@ -18,14 +18,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from vemfast.data import RowBlock, as_rows
+from vemfast.data import FLOATS, RowBlock, as_rows
 from vemfast.execution.threads import effective_n_jobs
 from vemfast.inference.engine import Control, report, run
 from vemfast.inference.methods import refuse_unused
 from vemfast.inference.monitor import FitResult, Monitor
 from vemfast.inference.restarts import best, run_starts, seeds, share_threads
 from vemfast.models.base import Model, Step
-from vemfast.streams import Stream, StreamBlock, is_stream, split_pair
+from vemfast.streams import ChunkWeights, Stream, StreamBlock, each_chunk, is_stream
 
 __all__ = [
     "Estimator",
@@ -39,7 +39,6 @@ __all__ = [
 
 _Read = TypeVar("_Read")
 
-_FLOATS = (np.dtype(np.float64), np.dtype(np.float32))
 
 _PLAIN = {int, float, str, bool, type(None)}
 
@@ -130,7 +129,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
 
     def _rows_to_fit(self, X: Any) -> tuple[NDArray[Any], dict[str, Any]]:
         """Return rows as a block takes them, and the attributes that describe their columns."""
-        if type(X) is np.ndarray and X.ndim == 2 and X.dtype in _FLOATS and X.size:
+        if type(X) is np.ndarray and X.ndim == 2 and X.dtype in FLOATS and X.size:
             return as_rows(X), {"n_features_in_": X.shape[1]}
         return columns_of(self, lambda scratch: self._validated(scratch, X, reset=True))
 
@@ -157,7 +156,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
 
     def _rows_like_fitted(self, X: Any) -> NDArray[Any]:
         """Return rows whose columns are those of `n_features_in_` and `feature_names_in_`."""
-        plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype in _FLOATS and X.size
+        plain = type(X) is np.ndarray and X.ndim == 2 and X.dtype in FLOATS and X.size
         if plain and X.shape[1] == self.n_features_in_ and not hasattr(self, "feature_names_in_"):
             return as_rows(X)
         return self._validated(self, X, reset=False)
@@ -166,33 +165,19 @@ class Estimator(BaseEstimator):  # type: ignore[misc]
         self,
         X: Any,
         judge: Callable[[Any], NDArray[Any]],
-        weights: list[NDArray[Any]] | None = None,
+        weights: ChunkWeights | None = None,
         takes_nan: bool | None = None,
     ) -> NDArray[Any]:
         """Return what `judge` says of the rows: at once, or of one chunk of a stream after another.
 
-        One pass does, so an iterator may be used up. Weights that come with chunks are added to
-        `weights`. `takes_nan` is as in `_rows`.
+        `weights` gets those that come with chunks. `takes_nan` is as in `_rows`.
         """
         chunks = chunks_of(X)
         if chunks is None:
             return judge(self._rows(X, takes_nan))
         check_is_fitted(self)
-        found = []
-        for number, chunk in enumerate(chunks() if callable(chunks) else chunks):
-            rows, own = split_pair(chunk)
-            if getattr(rows, "shape", (1,))[0] == 0:
-                continue
-            if weights is not None and own is not None:
-                weights.append(np.asarray(own))
-            try:
-                rows = self._rows(rows, takes_nan)
-            except (TypeError, ValueError) as error:
-                raise type(error)(f"chunk {number} of X: {error}") from error
-            found.append(judge(rows))
-        if not found:
-            raise ValueError("X has no rows: all its chunks are empty, or there are none")
-        return np.concatenate(found)
+        parts = each_chunk(chunks, lambda rows: self._rows(rows, takes_nan), weights)
+        return np.concatenate([judge(rows) for rows in parts])
 
     def _data_to_fit(self, X: Any, sample_weight: Any) -> tuple[Any, dict[str, Any]]:
         """Return rows as a block, and the attributes that describe their columns."""
@@ -386,7 +371,7 @@ def chunks_of(X: Any) -> Any | None:
     if type(X) is np.ndarray:
         return None
     if isinstance(X, np.memmap):
-        usable = X.dtype in _FLOATS and X.flags.aligned
+        usable = X.dtype in FLOATS and X.flags.aligned
         if usable or X.ndim != 2 or X.dtype.kind not in "fiub" or not X.size:
             return None
         rows = max(_CHUNK_BYTES // (8 * X.shape[1]), 1)

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from vemfast.data import IndexedBlock, SparseRows
 from vemfast.estimators.base import columns_of
 from vemfast.estimators.discrete_mixture import DiscreteMixtureEstimator
 from vemfast.estimators.hmm import HmmEstimator
+from vemfast.indexed import IndexedBlock, SparseRows
 from vemfast.models import discrete_points
 from vemfast.models.discrete_config import DiscreteConfig, Start
 from vemfast.models.discrete_rows import RowReader

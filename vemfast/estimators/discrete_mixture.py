@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from vemfast.data import IndexedBlock, SparseRows
 from vemfast.estimators.base import (
     check_sample_weight,
     chunks_of,
@@ -24,6 +23,7 @@ from vemfast.estimators.base import (
 from vemfast.estimators.discrete_conditioning import DiscreteConditioning
 from vemfast.estimators.missing import MissingValues
 from vemfast.estimators.mixture import WEIGHT_PRIORS, MixtureEstimator
+from vemfast.indexed import IndexedBlock, SparseRows
 from vemfast.inference.methods import lookup
 from vemfast.inference.monitor import FitResult
 from vemfast.models import discrete_points as points

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from vemfast.data import IndexedBlock, RowBlock
+from vemfast.data import RowBlock
 from vemfast.estimators.base import Task, check_sample_weight
 from vemfast.estimators.hmm_use import FittedChain
 from vemfast.estimators.online import OfEstimates, OnlineEstimator
+from vemfast.indexed import IndexedBlock
 from vemfast.inference.methods import METHODS, SCHEDULES, lookup, without_effect
 from vemfast.inference.monitor import FitResult
 from vemfast.inference.restarts import seeds

@@ -15,7 +15,6 @@ from vemfast.documents import DocumentBlock
 from vemfast.estimators.base import check_sample_weight, weights_of_chunks
 from vemfast.estimators.lda_options import (
     PerplexityRule,
-    TopicDraws,
     check_unused,
     perplexity_of,
     without_effect,
@@ -29,6 +28,7 @@ from vemfast.models import lda_points as points
 from vemfast.models.base import Step
 from vemfast.models.lda import LatentDirichletAllocation as Model
 from vemfast.models.lda_config import Start
+from vemfast.models.lda_points import TopicDraws
 from vemfast.models.lda_starts import STARTS
 from vemfast.stats import Params
 
@@ -89,6 +89,7 @@ default=None
         below: never. Under the minibatch schedule it is a noisy estimate. Not for "gibbs", nor with
         `n_init` > 1.
     perp_tol : float, default=0.1
+        Least change of the perplexity from one look to the next that lets a fit go on.
     total_samples : float, default=1e6
         `partial_fit`: the number of all documents that its chunks are a sample of. None: those seen
         so far.
@@ -146,8 +147,8 @@ default=None
         Its trace, the start first.
     bound_ : float
         scikit-learn's final perplexity of the fitted documents: exp(-`lower_bound_` / tokens), the
-        topics' own share included; of topics that are points without their log prior. Not under
-        "gibbs".
+        topics' own share included; of topics that are points without their log prior. Neither
+        under "gibbs" nor after `partial_fit`.
     n_iter_ : int
     converged_ : bool
     stop_reason_ : {"tolerance", "max_iter", "callback", "interrupted", "numerical", "partial_fit"}
@@ -343,7 +344,7 @@ default=None
         def keep(result: FitResult, results: list[FitResult]) -> None:
             attributes = self._attributes(model, result.params)
             if self.inference == "gibbs":
-                attributes["posterior_"] = TopicDraws(**points.draws(model, results))
+                attributes["posterior_"] = points.draws(model, results)
                 if result.draws:
                     topics = sum(draw["topics"] for draw in result.draws) / len(result.draws)
                     attributes["topic_word_"] = np.ascontiguousarray(topics.T)

@@ -5,53 +5,35 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import exp, log
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vemfast.inference.methods import METHODS, lookup, refuse_unused
+from vemfast.inference import methods
+from vemfast.inference.methods import METHODS, SCOPES, Scope, lookup
 from vemfast.models.lda import LatentDirichletAllocation as Model
 from vemfast.stats import Params
 
-__all__ = ["PerplexityRule", "TopicDraws", "check_unused", "perplexity_of", "without_effect"]
+__all__ = ["PerplexityRule", "check_unused", "perplexity_of", "without_effect"]
 
-Array = NDArray[np.float64]
-
-# Defaults that are not those of the other models, and where the option acts: rungs, schedules.
-_OWN_DEFAULTS: dict[str, tuple[Any, str, str]] = {
-    "max_iter": (10, "all but 'gibbs'", "any"),
-    "tol": (0.0, "all but 'gibbs'", "'batch' or 'memoized'"),
-    "evaluate_every": (-1, "all but 'gibbs'", "any"),
-    "n_burn": (200, "'gibbs'", "any"),
-    "n_draws": (20, "'gibbs'", "any"),
-    "thin": (5, "'gibbs'", "any"),
-    "n_chains": (1, "'gibbs'", "any"),
-    "n_init": (1, "all but 'gibbs'", "any"),
-    "batch_size": (128, "all but 'gibbs'", "'minibatch'"),
-    "n_batches": (10, "all but 'gibbs'", "'memoized'"),
+_ESTIMATES = Scope(None, SCOPES["max_iter"].acts, "every inference but 'gibbs'")
+# Defaults that are not those of the other models, or options that act elsewhere.
+_SCOPES: dict[str, Scope] = SCOPES | {
+    "max_iter": SCOPES["max_iter"].of(10),
+    "tol": SCOPES["tol"].of(0.0),
+    "evaluate_every": _ESTIMATES.of(-1),
+    "n_draws": SCOPES["n_draws"].of(20),
+    "thin": SCOPES["thin"].of(5),
+    "n_chains": SCOPES["n_chains"].of(1),
+    "n_init": _ESTIMATES.of(1),
+    "batch_size": SCOPES["learning_decay"].of(128),
+    "n_batches": Scope(10, lambda _, schedule: schedule == "memoized", "schedule='memoized'"),
 }
+_OPTIONS = (
+    "max_iter", "tol", "evaluate_every", "n_burn", "n_draws", "thin", "n_chains", "n_init",
+    "batch_size", "n_batches", "learning_decay", "learning_offset",
+)  # fmt: skip
 # Those that scikit-learn's class takes whatever its method is.
 _OF_SKLEARN = ("batch_size", "learning_decay", "learning_offset", "total_samples", "perp_tol")
-
-
-@dataclass(frozen=True, eq=False)
-class TopicDraws:
-    """Kept draws of a Gibbs sampler.
-
-    Attributes
-    ----------
-    topics : ndarray of shape (n_chains, n_draws, n_components, n_words)
-    doc_topic_prior : ndarray of shape (n_chains, n_draws, n_components)
-    log_joint : ndarray of shape (n_chains, n_draws)
-        log p(w, z given α, β) + log p(β), nats, z the topics of the tokens at that draw.
-    """
-
-    topics: Array
-    doc_topic_prior: Array
-    log_joint: Array
 
 
 def perplexity_of(model: Model, params: Params, objective: float, tokens: float) -> float:
@@ -89,12 +71,7 @@ class PerplexityRule:
 
 def without_effect(inference: str, schedule: str) -> dict[str, Any]:
     """Return the default of every option that does nothing on this rung and schedule."""
-    return {
-        name: default
-        for name, (default, rungs, schedules) in _OWN_DEFAULTS.items()
-        if (inference == "gibbs") != (rungs == "'gibbs'")
-        or not (schedules == "any" or f"'{schedule}'" in schedules)
-    }
+    return methods.without_effect(inference, schedule, _OPTIONS, _SCOPES)
 
 
 def check_unused(estimator: Any, schedule: str) -> None:
@@ -113,22 +90,10 @@ def check_unused(estimator: Any, schedule: str) -> None:
 
 def _unused(estimator: Any, schedule: str) -> Iterator[tuple[str, str]]:
     """Yield the name of each option that is set and would do nothing, and a text that says so."""
-    inference = estimator.inference
-    for name, default in without_effect(inference, schedule).items():
-        value = getattr(estimator, name)
-        is_never = name == "evaluate_every" and value <= 0
-        if value != default and not is_never:
-            _, rungs, schedules = _OWN_DEFAULTS[name]
-            yield (
-                name,
-                f"{name}={value!r} has no effect with inference={inference!r}, "
-                f"schedule={schedule!r}; it is for inference {rungs}, schedule {schedules}",
-            )
-    for name in ("learning_decay", "learning_offset"):
-        try:
-            refuse_unused(inference, schedule, **{name: getattr(estimator, name)})
-        except ValueError as error:
-            yield name, str(error)
+    options = {name: getattr(estimator, name) for name in _OPTIONS}
+    if options["evaluate_every"] <= 0:
+        del options["evaluate_every"]  # never
+    yield from methods.unused(estimator.inference, schedule, options, _SCOPES)
     if estimator.total_samples != 1e6:
         yield (
             "total_samples",

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from vemfast import _core
-from vemfast.data import IndexedBlock, SparseRows
 from vemfast.estimators.base import check_sample_weight
 from vemfast.estimators.discrete_mixture import DiscreteMixtureEstimator
 from vemfast.estimators.fits import (
@@ -24,6 +23,7 @@ from vemfast.estimators.fits import (
     spread,
     template_of,
 )
+from vemfast.indexed import IndexedBlock, SparseRows
 from vemfast.models import discrete_points as points
 from vemfast.models.base import Step
 from vemfast.models.discrete_mixture import DiscreteMixture, log_base_measure

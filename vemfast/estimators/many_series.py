@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from vemfast import _core
-from vemfast.data import IndexedBlock, SparseRows
 from vemfast.estimators.base import check_sample_weight
 from vemfast.estimators.fits import (
     Fits,
@@ -26,6 +25,7 @@ from vemfast.estimators.fits import (
 )
 from vemfast.estimators.gmm_hmm import GMMHMM
 from vemfast.estimators.hmm import HmmEstimator, Steps
+from vemfast.indexed import IndexedBlock, SparseRows
 from vemfast.models import hmm_points as points
 from vemfast.models.base import Step
 from vemfast.models.discrete_mixture import log_base_measure

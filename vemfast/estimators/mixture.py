@@ -30,6 +30,7 @@ from vemfast.inference.monitor import FitResult
 from vemfast.inference.restarts import seeds
 from vemfast.models.base import Step
 from vemfast.models.clamping import check_responsibilities
+from vemfast.streams import ChunkWeights
 
 __all__ = ["WEIGHT_PRIORS", "MixtureEstimator"]
 
@@ -357,9 +358,9 @@ class MixtureEstimator(DensityMixin, OnlineEstimator):  # type: ignore[misc]
 
     def score(self, X: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None) -> float:
         """Return the (weighted) mean of `score_samples(X)`, nats a row."""
-        own: list[Any] = []
+        own = ChunkWeights()
         density = self._by_chunk(X, self._log_density, own)
-        given = weights_of_chunks(np.concatenate(own) if own else None, sample_weight)
+        given = weights_of_chunks(own.joined(), sample_weight)
         weights = check_sample_weight(given, density.size)
         if weights is None:
             return float(density.mean())

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from vemfast.estimators.base import Estimator, chunks_of
 from vemfast.inference.engine import Control, report
 from vemfast.inference.methods import METHODS
+from vemfast.inference.minibatch import check_rates
 from vemfast.inference.monitor import FitResult
 from vemfast.inference.online import Progress, advance, begin
 from vemfast.inference.restarts import seeds
@@ -163,6 +164,7 @@ class OnlineEstimator(Estimator):
         self, X: Any, sample_weight: ArrayLike | None, labels: ArrayLike | None
     ) -> None:
         self._check_params()
+        check_rates(self.learning_decay, self.learning_offset)
         if not isinstance(X, np.memmap) and chunks_of(X) is not None:
             raise ValueError(
                 "partial_fit takes the rows of one chunk; call it for each chunk, or fit(X)"

@@ -28,7 +28,7 @@ from vemfast.models import lda_points as points
 from vemfast.models.lda import LatentDirichletAllocation as Model
 from vemfast.models.lda import log_predictive
 from vemfast.stats import Params
-from vemfast.streams import split_pair
+from vemfast.streams import ChunkWeights, each_chunk
 
 __all__ = ["TopicEstimator"]
 
@@ -186,29 +186,15 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
 
     # ---- use ---------------------------------------------------------------------------------
 
-    def _in_turn(self, X: Any, weights: list[Array] | None = None) -> Iterator[DocumentBlock]:
+    def _in_turn(self, X: Any, weights: ChunkWeights | None = None) -> Iterator[DocumentBlock]:
         """Yield documents as a block, or those of one chunk of a stream after another.
 
-        Weights that come with chunks are added to `weights`.
+        `weights` gets those that come with chunks.
         """
-        if not is_document_stream(X):
+        if is_document_stream(X):
+            yield from each_chunk(X, self._documents, weights)
+        else:
             yield self._documents(X)
-            return
-        is_empty = True
-        for number, chunk in enumerate(X() if callable(X) else X):
-            rows, own = split_pair(chunk)
-            if getattr(rows, "shape", (1,))[0] == 0:
-                continue
-            if weights is not None and own is not None:
-                weights.append(np.asarray(own))
-            try:
-                block = self._documents(rows)
-            except (TypeError, ValueError) as error:
-                raise type(error)(f"chunk {number} of X: {error}") from error
-            is_empty = False
-            yield block
-        if is_empty:
-            raise ValueError("X has no documents: all its chunks are empty, or there are none")
 
     def _inferred(self, block: DocumentBlock) -> tuple[Array, Array]:
         """Return γ and bounds of documents."""
@@ -268,9 +254,9 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
         The bound given the topics: unlike scikit-learn's it leaves the topics' own share out, so
         that parts of a test set add up.
         """
-        own: list[Array] = []
+        own = ChunkWeights()
         bounds = np.concatenate([self._inferred(block)[1] for block in self._in_turn(X, own)])
-        given = weights_of_chunks(np.concatenate(own) if own else None, sample_weight)
+        given = weights_of_chunks(own.joined(), sample_weight)
         weights = check_sample_weight(given, bounds.size)
         if weights is None:
             return float(bounds.sum())
@@ -287,10 +273,12 @@ class TopicEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OnlineEs
             scikit-learn scales score and tokens to `total_samples` where it is true. With the
             topics' own share left out that is the same number.
         """
-        own: list[Array] = []
+        own = ChunkWeights()
         found = [(self._inferred(block)[1], block.tokens) for block in self._in_turn(X, own)]
         bounds, lengths = (np.concatenate(part) for part in zip(*found, strict=True))
-        weights = np.concatenate(own) if own else np.ones(bounds.size)
+        weights = check_sample_weight(own.joined(), bounds.size)
+        if weights is None:
+            weights = np.ones(bounds.size)
         counted = weights > 0  # a document of no weight may have the bound -inf
         bound, tokens = (weights[counted] @ part[counted] for part in (bounds, lengths))
         if not tokens > 0:

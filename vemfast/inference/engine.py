@@ -12,16 +12,17 @@ from functools import partial
 from threading import Event
 from typing import Any, cast
 
-from vemfast.data import IndexedBlock, RowBlock, make_blocks
+from vemfast.data import RowBlock, make_blocks
 from vemfast.documents import DocumentBlock
 from vemfast.errors import DegenerateWarning
 from vemfast.execution.local_state import forked
 from vemfast.execution.threads import effective_n_jobs
+from vemfast.indexed import IndexedBlock
 from vemfast.inference.accelerated import accelerated, check_vectors
 from vemfast.inference.batch import batch
 from vemfast.inference.memoized import memoized
 from vemfast.inference.methods import lookup, refuse_unused
-from vemfast.inference.minibatch import minibatch
+from vemfast.inference.minibatch import check_rates, minibatch
 from vemfast.inference.monitor import (
     Callback,
     FitResult,
@@ -76,10 +77,7 @@ class Control:
                 raise ValueError(f"{name} must be >= {least}; got {getattr(self, name)!r}")
         if not self.tol >= 0:
             raise ValueError(f"tol must be >= 0; got {self.tol!r}")
-        if not 0.5 < self.learning_decay <= 1:
-            raise ValueError(f"learning_decay must be in (0.5, 1]; got {self.learning_decay!r}")
-        if not self.learning_offset >= 0:
-            raise ValueError(f"learning_offset must be >= 0; got {self.learning_offset!r}")
+        check_rates(self.learning_decay, self.learning_offset)
         for i, callback in enumerate(self.callbacks):
             if not callable(callback):
                 raise TypeError(f"callbacks[{i}] is not callable: {callback!r}")

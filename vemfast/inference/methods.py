@@ -6,13 +6,23 @@ make sense. Which of the local rules applies is the model's to declare (`Model.l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from vemfast.models.base import Model
 
-__all__ = ["METHODS", "SCHEDULES", "Method", "lookup", "refuse_unused", "without_effect"]
+__all__ = [
+    "METHODS",
+    "SCHEDULES",
+    "SCOPES",
+    "Method",
+    "Scope",
+    "lookup",
+    "refuse_unused",
+    "unused",
+    "without_effect",
+]
 
 SCHEDULES = ("batch", "memoized", "minibatch")
 
@@ -106,40 +116,79 @@ def _forgets(inference: str, schedule: str) -> bool:
     return schedule == "minibatch"
 
 
-# Option -> default, where it acts, and how to say that.
-_SCOPES: dict[str, tuple[Any, Callable[[str, str], bool], str]] = {
-    "max_iter": (100, _iterates, "every inference but 'gibbs', which takes n_burn, n_draws, thin"),
-    "tol": (1e-3, _has_bound, "a bound that rises: not 'gibbs', not schedule='minibatch'"),
-    "n_burn": (200, _samples, "inference='gibbs'"),
-    "n_draws": (200, _samples, "inference='gibbs'"),
-    "thin": (1, _samples, "inference='gibbs'"),
-    "n_chains": (4, _samples, "inference='gibbs'"),
-    "n_batches": (10, _has_batches, "schedule='memoized' or 'minibatch'"),
-    "batch_size": (None, _has_batches, "schedule='memoized' or 'minibatch'"),
-    "learning_decay": (0.7, _forgets, "schedule='minibatch'"),
-    "learning_offset": (10.0, _forgets, "schedule='minibatch'"),
-    "merge_components": (False, _empties, "inference='mean-field' with schedule='batch'"),
-    "accelerate": (False, _crawls, "inference='em' or 'variational-em' with schedule='batch'"),
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where an option acts.
+
+    Attributes
+    ----------
+    default : object
+    acts : callable of (inference, schedule)
+    where : str
+        How to say that.
+    """
+
+    default: Any
+    acts: Callable[[str, str], bool]
+    where: str
+
+    def of(self, default: Any) -> Scope:
+        """Return the same scope of an option with another default."""
+        return Scope(default, self.acts, self.where)
+
+
+SCOPES: dict[str, Scope] = {
+    "max_iter": Scope(
+        100, _iterates, "every inference but 'gibbs', which takes n_burn, n_draws, thin"
+    ),
+    "tol": Scope(1e-3, _has_bound, "a bound that rises: not 'gibbs', not schedule='minibatch'"),
+    "n_burn": Scope(200, _samples, "inference='gibbs'"),
+    "n_draws": Scope(200, _samples, "inference='gibbs'"),
+    "thin": Scope(1, _samples, "inference='gibbs'"),
+    "n_chains": Scope(4, _samples, "inference='gibbs'"),
+    "n_batches": Scope(10, _has_batches, "schedule='memoized' or 'minibatch'"),
+    "batch_size": Scope(None, _has_batches, "schedule='memoized' or 'minibatch'"),
+    "learning_decay": Scope(0.7, _forgets, "schedule='minibatch'"),
+    "learning_offset": Scope(10.0, _forgets, "schedule='minibatch'"),
+    "merge_components": Scope(False, _empties, "inference='mean-field' with schedule='batch'"),
+    "accelerate": Scope(False, _crawls, "inference='em' or 'variational-em' with schedule='batch'"),
 }
+
+
+def unused(
+    inference: str,
+    schedule: str,
+    options: Mapping[str, Any],
+    scopes: Mapping[str, Scope] = SCOPES,
+) -> Iterator[tuple[str, str]]:
+    """Yield the name of each option that is set and would do nothing, and a text that says so."""
+    for option, value in options.items():
+        scope = scopes[option]
+        if value != scope.default and not scope.acts(inference, schedule):
+            yield (
+                option,
+                f"{option}={value!r} has no effect with inference={inference!r}, "
+                f"schedule={schedule!r}; it is for {scope.where}",
+            )
 
 
 def refuse_unused(inference: str, schedule: str, **options: Any) -> None:
     """Raise a ValueError for an option that is set and would do nothing."""
-    for option, value in options.items():
-        default, acts, where = _SCOPES[option]
-        if value != default and not acts(inference, schedule):
-            raise ValueError(
-                f"{option}={value!r} has no effect with inference={inference!r}, "
-                f"schedule={schedule!r}; it is for {where}"
-            )
+    for _, message in unused(inference, schedule, options):
+        raise ValueError(message)
 
 
-def without_effect(inference: str, schedule: str, options: Iterable[str]) -> dict[str, Any]:
+def without_effect(
+    inference: str,
+    schedule: str,
+    options: Iterable[str],
+    scopes: Mapping[str, Scope] = SCOPES,
+) -> dict[str, Any]:
     """Return the default of every option among `options` that would do nothing."""
     return {
-        option: _SCOPES[option][0]
+        option: scopes[option].default
         for option in options
-        if option in _SCOPES and not _SCOPES[option][1](inference, schedule)
+        if option in scopes and not scopes[option].acts(inference, schedule)
     }
 
 

@@ -17,7 +17,15 @@ from vemfast.inference.monitor import Monitor
 from vemfast.models.base import Model, Step
 from vemfast.stats import Stats
 
-__all__ = ["blend", "estimate", "minibatch", "rate_of"]
+__all__ = ["blend", "check_rates", "estimate", "minibatch", "rate_of"]
+
+
+def check_rates(learning_decay: float, learning_offset: float) -> None:
+    """Raise a ValueError unless updates at these rates converge."""
+    if not 0.5 < learning_decay <= 1:
+        raise ValueError(f"learning_decay must be in (0.5, 1]; got {learning_decay!r}")
+    if not learning_offset >= 0:
+        raise ValueError(f"learning_offset must be >= 0; got {learning_offset!r}")
 
 
 def minibatch(

@@ -1,4 +1,4 @@
-"""What a model file must say for each estimator; its twin for C++ is csrc/io/schemas.cpp.
+"""What a model file must say for each estimator; its twin for C++ is csrc/io/fields.cpp.
 
 A row of `SCHEMAS` names the estimator, the function that lists its fitted attributes with the
 shapes that the parameters imply, and the records among them. Loading looks a class up here and

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vemfast import _core
-from vemfast.data import IndexedBlock, SparseRows
+from vemfast.indexed import IndexedBlock, SparseRows
 from vemfast.models import discrete_vector
 from vemfast.models.base import Step
 from vemfast.models.discrete_config import DiscreteConfig, Start

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from vemfast.data import SparseRows
+from vemfast.indexed import SparseRows
 
 __all__ = ["RowReader", "nothing_observed"]
 

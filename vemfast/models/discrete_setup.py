@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vemfast.data import IndexedBlock, SparseRows
+from vemfast.indexed import IndexedBlock, SparseRows
 from vemfast.models.discrete_config import DiscreteConfig, DiscretePrior
 from vemfast.models.weight_prior import choose_weight_prior
 from vemfast.streams import StreamBlock

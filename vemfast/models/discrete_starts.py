@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vemfast import _core
-from vemfast.data import IndexedBlock, SparseRows
+from vemfast.indexed import IndexedBlock, SparseRows
 from vemfast.models.discrete_config import DiscreteConfig
 from vemfast.models.start_rows import START_ROWS, drawn_rows, some_rows
 from vemfast.streams import StreamBlock

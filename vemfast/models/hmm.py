@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vemfast import _core
-from vemfast.data import IndexedBlock
+from vemfast.indexed import IndexedBlock
 from vemfast.models import discrete_mixture, gaussian_mixture
 from vemfast.models.base import Step
 from vemfast.models.discrete_config import DiscreteConfig

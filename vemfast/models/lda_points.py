@@ -6,6 +6,7 @@ Users have topics as rows, (n_components, n_words), as scikit-learn does; the mo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from vemfast.models.lda_config import LdaConfig
 from vemfast.stats import Params
 
 __all__ = [
+    "TopicDraws",
     "attributes",
     "check_topics",
     "configure",
@@ -31,6 +33,24 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class TopicDraws:
+    """Kept draws of a Gibbs sampler.
+
+    Attributes
+    ----------
+    topics : ndarray of shape (n_chains, n_draws, n_components, n_words)
+    doc_topic_prior : ndarray of shape (n_chains, n_draws, n_components)
+    log_joint : ndarray of shape (n_chains, n_draws)
+        log p(w, z given α, β) + log p(β), nats, z the topics of the tokens at that draw.
+    """
+
+    topics: Array
+    doc_topic_prior: Array
+    log_joint: Array
+
 
 # On point rungs 1 is maximum likelihood, which gives unseen words no probability at all.
 _POINT_ETA = 1.01
@@ -143,8 +163,8 @@ def exp_expected_log(components: Array, is_posterior: bool) -> Array:
     return np.exp(logs)
 
 
-def draws(model: Any, results: Sequence[Any]) -> dict[str, Any]:
-    """Return the kept draws of all chains, as the fields of the record of draws."""
+def draws(model: Any, results: Sequence[Any]) -> TopicDraws:
+    """Return the kept draws of all chains."""
     K, V = model.config.n_components, model.config.n_words
     n_draws = min(len(result.draws) for result in results)  # fewer where chains were interrupted
     chains = [result.draws[:n_draws] for result in results]
@@ -154,11 +174,7 @@ def draws(model: Any, results: Sequence[Any]) -> dict[str, Any]:
         for i, draw in enumerate(chain):
             topics[c, i], alpha[c, i] = draw["topics"].T, draw["alpha"]
     log_joint = np.array([result.draw_objectives[:n_draws] for result in results])
-    return {
-        "topics": topics,
-        "doc_topic_prior": alpha,
-        "log_joint": log_joint.reshape(len(chains), n_draws),
-    }
+    return TopicDraws(topics, alpha, log_joint.reshape(len(chains), n_draws))
 
 
 def fitted(

@@ -9,7 +9,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 from scipy.special import gammaln, logsumexp
 
-from vemfast.data import IndexedBlock, SparseRows
+from vemfast.indexed import IndexedBlock, SparseRows
 
 __all__ = ["PoissonPredictive"]
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from vemfast import _core
-from vemfast.data import IndexedBlock, RowBlock, SparseRows
+from vemfast.data import RowBlock
 from vemfast.errors import NumericalError
+from vemfast.indexed import IndexedBlock, SparseRows
 from vemfast.models.base import Step
 from vemfast.models.vae_config import NetworkState, VaeConfig
 from vemfast.reference.random import uniform

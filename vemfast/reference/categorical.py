@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse
 from scipy.special import digamma, gammaln, logsumexp, xlogy
 
-from vemfast.data import IndexedBlock, SparseRows
+from vemfast.indexed import IndexedBlock, SparseRows
 from vemfast.models.discrete_config import DiscreteConfig
 from vemfast.reference.discrete import (
     BYTE_MISSING,

@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
-from vemfast.data import IndexedBlock, SparseRows
+from vemfast.indexed import IndexedBlock, SparseRows
 from vemfast.models.discrete_config import LOG_ZERO, DiscreteConfig
 from vemfast.reference.random import PARAMETER_STREAM, Stream
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vemfast.data import IndexedBlock
+from vemfast.indexed import IndexedBlock
 from vemfast.models import discrete_vector
 from vemfast.models.base import Model, Step
 from vemfast.models.clamping import held

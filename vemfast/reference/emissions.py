@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vemfast.data import IndexedBlock, RowBlock
+from vemfast.data import RowBlock
+from vemfast.indexed import IndexedBlock
 from vemfast.models.base import Step
 from vemfast.models.discrete_config import DiscreteConfig
 from vemfast.models.gaussian_config import GaussianConfig

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, gammaln
 
-from vemfast.data import IndexedBlock, RowBlock
+from vemfast.data import RowBlock
 from vemfast.errors import NumericalError
+from vemfast.indexed import IndexedBlock
 from vemfast.models.base import Model, Step
 from vemfast.models.vae_config import (
     LARGEST_LOG_VARIANCE,
