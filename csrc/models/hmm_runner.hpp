@@ -244,7 +244,8 @@ class HmmRunner : public HmmLeaves<StepsOf> {
         std::vector<std::pair<std::size_t, std::size_t>> ends;
         for (std::size_t i = 0; i < n; ++i) {
             const std::size_t chunks = plan_.n_chunks(whole_of(long_[i]));
-            for (std::size_t c = 0; long_[i].joined && all_near(long_[i]) && c + 1 < chunks; ++c) {
+            const bool goes_on = long_[i].joined && all_near(long_[i]);
+            for (std::size_t c = 0; goes_on && c + 1 < chunks; ++c) {
                 if (c != chunks / 2 - 1)
                     ends.emplace_back(i, c);
             }
