@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <memory>
 #include <numeric>
 #include <utility>
@@ -19,8 +18,6 @@ using detail::IndexedRows;
 using detail::LocalRule;
 
 namespace {
-
-constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();
 
 // The fit of one data set.
 class DiscreteFit {

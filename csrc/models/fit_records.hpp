@@ -14,6 +14,9 @@
 
 namespace vemfast::models {
 
+// Where a fit failed.
+inline constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();
+
 // NaN, 0 and StopReason::failed where a fit failed.
 struct FitRecords {
     std::vector<double> lower_bound;
@@ -30,7 +33,7 @@ template <class Records>
 class Recorder {
   public:
     Recorder(Records& out, std::size_t n) : out_(out), traces_(n), messages_(n) {
-        out.lower_bound.resize(n, std::numeric_limits<double>::quiet_NaN());
+        out.lower_bound.resize(n, kNothing);
         out.n_iter.resize(n, 0);
         out.stop_reason.resize(n, static_cast<std::int8_t>(StopReason::failed));
         out.degenerate.resize(n, 0);

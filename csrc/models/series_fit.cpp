@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <memory>
 
 #include "models/batch_fit.hpp"
@@ -17,8 +16,6 @@ namespace vemfast::models {
 using detail::LocalRule;
 
 namespace {
-
-constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();
 
 // One data set: its sequences, and the weights of its steps.
 struct Series {

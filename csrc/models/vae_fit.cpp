@@ -15,8 +15,6 @@ using detail::Likelihood;
 
 namespace {
 
-constexpr std::uint32_t kShuffleStream = 3;  // as in vemfast/reference/vae.py
-
 double value_at(const VaeRows& rows, std::size_t row, std::size_t column) {
     const auto at =
         static_cast<std::ptrdiff_t>(row) * rows.row_stride + static_cast<std::ptrdiff_t>(column);
@@ -119,8 +117,9 @@ double first_bound(const VaeNetwork& network, const std::vector<float>& weights,
 
 void check_finite(double bound, std::size_t iteration) {
     if (!std::isfinite(bound))
-        throw NumericalError("the objective is not finite at iteration " +
-                             std::to_string(iteration));
+        throw NumericalError("the objective is " + std::to_string(bound) + " at iteration " +
+                             std::to_string(iteration) +
+                             "; standardise X or lower learning_rate_init");
 }
 
 }  // namespace
@@ -157,7 +156,7 @@ VaeFitted fit_vae(const VaeNetwork& network, const VaeRows& rows, const VaeFitOp
         pass.iteration = static_cast<std::uint32_t>(epoch);
         pass.rule.kl_weight = kl_weight(epoch);
         for (std::size_t row = 0; row < rows.n_rows; ++row)
-            keys[row] = random::uniform(seed, pass.iteration, row, kShuffleStream);
+            keys[row] = random::uniform(seed, pass.iteration, row, random::kShuffleStream);
         std::iota(order.begin(), order.end(), 0);
         std::stable_sort(order.begin(), order.end(), [&keys](std::int64_t a, std::int64_t b) {
             return keys[static_cast<std::size_t>(a)] < keys[static_cast<std::size_t>(b)];
@@ -166,8 +165,9 @@ VaeFitted fit_vae(const VaeNetwork& network, const VaeRows& rows, const VaeFitOp
             network.sweep(training, options.adam, blocks, order.data(), rows.n_rows, pass, poll);
         if (training.failures >= kMostFailures)
             throw NumericalError(
-                "the bound or its gradient is not finite 3 times in a row, though the learning "
-                "rate was halved; standardise X or lower learning_rate_init");
+                "the bound or its gradient is not finite " + std::to_string(kMostFailures) +
+                " times in a row, though the learning rate was halved; standardise X or lower "
+                "learning_rate_init");
         out.lower_bounds.push_back(sums.bound);
     }
 }

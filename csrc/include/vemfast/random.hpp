@@ -24,6 +24,7 @@ namespace vemfast::random {
 inline constexpr std::uint32_t kRowStream = 0;        // labels of rows
 inline constexpr std::uint32_t kParameterStream = 1;  // parameters given statistics
 inline constexpr std::uint32_t kStartStream = 2;      // starting values
+inline constexpr std::uint32_t kShuffleStream = 3;    // the order of rows in a pass
 // Rows of a table of parameters: one stream each, this one on, and one index a column.
 inline constexpr std::uint32_t kTableStream = 1U << 16;
 // Shapes of gammas up to this are drawn by log_gamma_of_small.
