@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <utility>
 
-#include "models/batch_fit.hpp"
+#include "math/pairwise_sum.hpp"
+#include "models/rows_view.hpp"
 #include "vemfast/require.hpp"
 
 namespace vemfast::api {
@@ -37,7 +37,7 @@ std::vector<std::int64_t> codes_of(Chosen& chosen, const std::string& name, cons
     out.assign(view.n_features, 1);
     for (std::size_t n = 0; n < view.n_rows; ++n) {
         for (std::size_t d = 0; d < view.n_features; ++d) {
-            const double x = value_at(view, n, d);
+            const double x = models::value_at(view, n, d);
             if (x >= 1 && x < 2147483647.0 &&
                 x == std::floor(x)) {  // what is none is refused later
                 out[d] = std::max(out[d], static_cast<std::int64_t>(x) + 1);
@@ -87,7 +87,7 @@ std::vector<double> given_table(Chosen& chosen, const DiscreteNames& names,
         n_given += shown.empty() ? 0 : 1;
         for (std::size_t row = 0; row < (shown.empty() ? 0 : K); ++row) {
             const std::span<double> codes(shown.data() + row * width, width);
-            const double sum = pairwise_sum(codes);
+            const double sum = detail::pairwise_sum(codes);
             for (double& p : codes) {
                 require(p >= 0, own, " must be >= 0; got ", p);
                 p /= sum;
@@ -115,7 +115,7 @@ std::vector<double> sums_of_columns(const detail::IndexedShape& shape, const dou
             rest.clear();
             for (std::size_t f = begin + 1; f < end; ++f)
                 rest.push_back(table[f * K + k]);
-            const double sum = table[begin * K + k] + pairwise_sum(rest);
+            const double sum = table[begin * K + k] + detail::pairwise_sum(rest);
             for (std::size_t f = begin; f < end; ++f)
                 out[f * K + k] = sum;
         }

@@ -8,6 +8,7 @@
 #include "api/components.hpp"
 #include "api/file.hpp"
 #include "io/schemas.hpp"
+#include "math/pairwise_sum.hpp"
 #include "models/hmm.hpp"
 #include "vemfast/require.hpp"
 
@@ -203,7 +204,7 @@ std::vector<double> HiddenMarkov::score_sequences(const Rows& rows, Lengths leng
 
 double HiddenMarkov::score(const Rows& rows, Lengths lengths, int n_threads,
                            const Poll& poll) const {
-    return api::pairwise_sum(score_sequences(rows, lengths, n_threads, poll));
+    return detail::pairwise_sum(score_sequences(rows, lengths, n_threads, poll));
 }
 
 }  // namespace abi1

@@ -10,7 +10,9 @@
 #include "api/chosen.hpp"
 #include "api/discrete_choice.hpp"
 #include "api/many.hpp"
+#include "math/pairwise_sum.hpp"
 #include "models/batch_fit.hpp"
+#include "models/rows_view.hpp"
 #include "models/series_fit.hpp"
 #include "vemfast/hmm.hpp"
 #include "vemfast/require.hpp"
@@ -57,11 +59,11 @@ void normalise(const std::string& name, std::size_t n_rows, std::size_t K,
             require(row[k] == 0 || support[at + k] != 0, name, " is above 0 in row ", i,
                     ", column ", k, ", where a structural zero is asked for");
         }
-        const double sum = api::pairwise_sum(row);
+        const double sum = detail::pairwise_sum(row);
         require(std::abs(sum - 1.0) <= 1e-6, name, " must sum to 1; row ", i, " sums to ", sum);
         for (double& p : row)
             p /= sum;
-        const double rest = api::pairwise_sum(row);
+        const double rest = detail::pairwise_sum(row);
         for (double& p : row)
             p = p * 1.0 / rest;
     }
@@ -294,6 +296,8 @@ HiddenMarkov fit_gaussian(Chosen& chosen, const Rows& rows, Lengths lengths,
                                 : type == 0            ? chosen.array("covars_prior", {D})
                                                        : chosen.spread("covars_prior", 1, 1);
     chosen.refuse_others();
+    models::check_options(emission, static_cast<std::size_t>(D),
+                          {"means_weight", "means_prior", "covars_weight", "covars_prior"});
 
     // That of the data is made in the fit; here it is the shape that counts.
     detail::GaussianPrior flat;

@@ -5,8 +5,8 @@
 
 #include "api/documents.hpp"
 #include "api/file.hpp"
-#include "api/rows.hpp"
 #include "io/schemas.hpp"
+#include "math/pairwise_sum.hpp"
 #include "models/lda.hpp"
 #include "vemfast/require.hpp"
 
@@ -115,7 +115,7 @@ std::vector<double> LatentDirichletAllocation::score_samples(const WordCounts& d
 
 double LatentDirichletAllocation::score(const WordCounts& documents, int n_threads,
                                         const Poll& poll) const {
-    return api::pairwise_sum(score_samples(documents, n_threads, poll));
+    return detail::pairwise_sum(score_samples(documents, n_threads, poll));
 }
 
 }  // namespace abi1

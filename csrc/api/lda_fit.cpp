@@ -7,7 +7,7 @@
 
 #include "api/chosen.hpp"
 #include "api/documents.hpp"
-#include "api/rows.hpp"
+#include "math/pairwise_sum.hpp"
 #include "models/lda_fit.hpp"
 #include "vemfast/lda.hpp"
 #include "vemfast/require.hpp"
@@ -84,7 +84,7 @@ std::vector<double> given_topics(std::vector<double> topics, std::size_t K, std:
         require(largest > 0, "topics_init has no word in topic ", k);
         for (double& value : row)
             value = std::max(value / largest, kLeastShare);
-        const double sum = api::pairwise_sum(row);
+        const double sum = detail::pairwise_sum(row);
         for (double& value : row)
             value /= sum;
     }
@@ -114,7 +114,7 @@ Attributes attributes_of(const Chosen& chosen, const models::FitState& state, co
     std::vector<double> topics = components;
     for (std::size_t row = 0; row < (is_posterior ? K : 0); ++row) {
         const std::span<double> words(topics.data() + row * V, V);
-        const double sum = api::pairwise_sum(words);
+        const double sum = detail::pairwise_sum(words);
         for (double& value : words)
             value /= sum;
     }

@@ -12,6 +12,7 @@
 #include "api/file.hpp"
 #include "api/predictive.hpp"
 #include "io/schemas.hpp"
+#include "math/pairwise_sum.hpp"
 #include "models/batch_fit.hpp"
 #include "vemfast/require.hpp"
 
@@ -374,7 +375,7 @@ double Mixture::score(const Rows& rows, int n_threads, const Poll& poll) const {
     const std::vector<double> density = score_samples(rows, n_threads, poll);
     require(!density.empty(), "X has no rows, so there is no mean");
     if (rows.weights.data == nullptr)
-        return api::pairwise_sum(density) / static_cast<double>(density.size());
+        return detail::pairwise_sum(density) / static_cast<double>(density.size());
     double sum = 0;
     double total = 0;
     for (std::size_t i = 0; i < density.size(); ++i) {

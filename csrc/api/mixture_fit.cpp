@@ -9,6 +9,7 @@
 #include "api/many.hpp"
 #include "models/batch_fit.hpp"
 #include "models/discrete_fit.hpp"
+#include "models/rows_view.hpp"
 #include "vemfast/mixture.hpp"
 #include "vemfast/require.hpp"
 
@@ -133,25 +134,6 @@ detail::Weights weights_of(const Common& common) {
             common.K};
 }
 
-// Weights that add up to one, as Python divides them.
-std::vector<double> checked_start(std::vector<double> weights, bool equal) {
-    if (weights.empty())
-        return weights;
-    for (const double weight : weights)
-        require(weight >= 0, "weights_init must be >= 0; got ", weight, " among them");
-    const double total = api::pairwise_sum(weights);
-    require(std::abs(total - 1.0) <= 1e-6, "weights_init must sum to 1; it sums to ", total);
-    const auto [least, most] = std::minmax_element(weights.begin(), weights.end());
-    require(!equal || *most - *least <= 1e-12,
-            "weights_init differs from 1 / n_components, but equal_weights is set");
-    constexpr double kEpsilon = 0x1p-52;
-    if (std::abs(total - 1.0) > static_cast<double>(weights.size()) * kEpsilon) {
-        for (double& weight : weights)
-            weight /= total;
-    }
-    return weights;
-}
-
 Mixture fit_discrete(Chosen& chosen, const Rows& rows, std::uint64_t random_state, int n_threads,
                      const Poll& poll) {
     const api::DiscreteNames names = names_of(chosen.class_name());
@@ -167,12 +149,12 @@ Mixture fit_discrete(Chosen& chosen, const Rows& rows, std::uint64_t random_stat
     options.max_iter = common.max_iter;
     options.n_init = common.n_init;
     options.start = common.start;
-    options.weights = checked_start(common.weights_init, common.equal_weights);
+    options.weights = models::given_weights(common.weights_init, common.equal_weights);
     options.table = choice.table;
     options.shapes = choice.shapes;
     options.callback = chosen.callback();
 
-    models::check_row_weights(rows);
+    models::check_weights(models::view_to_fit(rows));
     std::vector<double> weights;
     for (std::int64_t n = 0; rows.weights.data != nullptr && n < rows.n; ++n)
         weights.push_back(rows.weights[n]);

@@ -7,6 +7,7 @@
 
 #include "api/rows.hpp"
 #include "exec/parallel.hpp"
+#include "models/rows_view.hpp"
 #include "vemfast/require.hpp"
 #include "vemfast/special.hpp"
 
@@ -35,7 +36,7 @@ void PoissonPredictive::log_density(const detail::RowsView& rows, int n_threads,
     const std::size_t D = rows.n_features;
     for (std::size_t n = 0; n < rows.n_rows; ++n) {
         for (std::size_t d = 0; d < D; ++d) {
-            const double x = value_at(rows, n, d);
+            const double x = models::value_at(rows, n, d);
             require(std::isnan(x) || (x >= 0 && x == std::floor(x)), "X contains ", x, " at row ",
                     n, ", column ", d, ", which is not a count, a whole number >= 0");
         }
@@ -44,7 +45,7 @@ void PoissonPredictive::log_density(const detail::RowsView& rows, int n_threads,
         const auto n = static_cast<std::size_t>(row);
         std::vector<double> scores(constants_);
         for (std::size_t d = 0; d < D; ++d) {
-            const double x = value_at(rows, n, d);
+            const double x = models::value_at(rows, n, d);
             if (x == 0)
                 continue;
             const double log_factorial = special::lgamma(x + 1.0);

@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "models/batch_fit.hpp"
 #include "models/discrete_mixture.hpp"
+#include "models/rows_view.hpp"
 #include "vemfast/require.hpp"
 
 namespace vemfast::api {
@@ -43,7 +43,7 @@ detail::RowsView checked_rows(const Rows& rows, std::size_t n_features, bool tak
             " rows, but its pointer is null");
     for (std::size_t n = 0; n < view.n_rows; ++n) {
         for (std::size_t d = 0; d < n_features; ++d) {
-            const double value = value_at(view, n, d);
+            const double value = models::value_at(view, n, d);
             const bool is_nan = std::isnan(value);
             if (std::isfinite(value) || (is_nan && takes_nan)) [[likely]]
                 continue;
@@ -66,7 +66,7 @@ IndexedData::IndexedData(const IndexedReader& reader, const Rows& rows)
     const auto fill = [&](auto& out, auto&& convert) {
         out.resize(size);
         for (std::size_t i = 0; i < size; ++i) {
-            const double value = value_at(from, i / D, i % D);
+            const double value = models::value_at(from, i / D, i % D);
             require(std::isnan(value) || is_of_family(reader, value, i % D), "X contains ", value,
                     " at row ", i / D, ", column ", i % D, ", which is not ", wanted(family_));
             out[i] = convert(value);
@@ -99,32 +99,6 @@ const detail::IndexedRows& IndexedData::with_base(int n_threads, const Poll& pol
         view_.base = base_.data();
     }
     return view_;
-}
-
-double pairwise_sum(std::span<const double> values) {
-    constexpr std::size_t kBlock = 128;
-    const std::size_t n = values.size();
-    if (n < 8) {
-        double sum = 0.0;
-        for (const double value : values)
-            sum += value;
-        return sum;
-    }
-    if (n <= kBlock) {
-        double parts[8];
-        for (std::size_t i = 0; i < 8; ++i)
-            parts[i] = values[i];
-        const std::size_t whole = n - n % 8;
-        for (std::size_t i = 8; i < whole; ++i)
-            parts[i % 8] += values[i];
-        double sum = ((parts[0] + parts[1]) + (parts[2] + parts[3])) +
-                     ((parts[4] + parts[5]) + (parts[6] + parts[7]));
-        for (std::size_t i = whole; i < n; ++i)
-            sum += values[i];
-        return sum;
-    }
-    const std::size_t half = n / 2 - n / 2 % 8;
-    return pairwise_sum(values.first(half)) + pairwise_sum(values.subspan(half));
 }
 
 }  // namespace vemfast::api

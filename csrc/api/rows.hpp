@@ -14,13 +14,6 @@
 
 namespace vemfast::api {
 
-inline double value_at(const detail::RowsView& rows, std::size_t row, std::size_t column) {
-    const auto at = static_cast<std::ptrdiff_t>(row) * rows.row_stride +
-                    static_cast<std::ptrdiff_t>(column) * rows.column_stride;
-    return rows.is_float ? static_cast<double>(static_cast<const float*>(rows.data)[at])
-                         : static_cast<const double*>(rows.data)[at];
-}
-
 // Throws std::invalid_argument unless the rows have this width and finite values, or NaN where that
 // is a missing value.
 detail::RowsView checked_rows(const Rows& rows, std::size_t n_features, bool takes_nan);
@@ -54,8 +47,5 @@ class IndexedData {
     std::vector<double> base_;
     detail::IndexedRows view_;
 };
-
-// The sum that NumPy makes of contiguous numbers: pairwise, in its order.
-double pairwise_sum(std::span<const double> values);
 
 }  // namespace vemfast::api

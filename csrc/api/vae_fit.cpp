@@ -8,6 +8,7 @@
 #include "api/chosen.hpp"
 #include "api/vae_rows.hpp"
 #include "models/batch_fit.hpp"
+#include "models/rows_view.hpp"
 #include "models/vae_fit.hpp"
 #include "vemfast/require.hpp"
 #include "vemfast/vae.hpp"
@@ -66,6 +67,8 @@ models::VaeShape shape_of(Chosen& chosen, std::int64_t n_features) {
     out.activation =
         kActivations[chosen.word("activation", {"relu", "tanh", "gelu", "softplus", "identity"})];
     out.likelihood = kLikelihoods[chosen.word("likelihood", {"bernoulli", "gaussian", "poisson"})];
+    require(!out.hidden.empty() || !chosen.is_given("activation"),
+            "activation is of hidden_layer_sizes of one layer or more");
     const bool is_gaussian = out.likelihood == Likelihood::gaussian;
     require(is_gaussian || (!chosen.is_given("noise") && !chosen.is_given("variance_floor")),
             "noise and variance_floor are of likelihood='gaussian'");
@@ -102,7 +105,7 @@ std::vector<double> weights_of(const Rows& rows) {
         return out;
     Rows single = rows;
     single.is_float = true;  // what the networks compute in
-    models::check_row_weights(single);
+    models::check_weights(models::view_to_fit(single));
     for (std::int64_t n = 0; n < rows.n; ++n) {
         out.push_back(rows.weights[n]);
         require(out.back() > 0, "row ", n, " has no weight; leave it out");

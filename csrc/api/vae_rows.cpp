@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "api/rows.hpp"
+#include "models/rows_view.hpp"
 #include "vemfast/require.hpp"
 
 namespace vemfast::api {
@@ -18,7 +19,7 @@ void check_range(const detail::RowsView& view, Likelihood likelihood) {
     const bool gaussian = likelihood == Likelihood::gaussian;
     for (std::size_t n = 0; n < view.n_rows; ++n) {
         for (std::size_t d = 0; d < view.n_features; ++d) {
-            const double x = value_at(view, n, d);
+            const double x = models::value_at(view, n, d);
             const bool fits = (gaussian || !(x < 0)) && !(bernoulli && x > 1);
             require(fits, "X contains ", x, " at row ", n, ", column ", d,
                     bernoulli ? ", but likelihood='bernoulli' takes 0 to 1"
@@ -44,7 +45,7 @@ CheckedVaeRows::CheckedVaeRows(const Rows& rows, std::size_t n_features, Likelih
         return;
     view_.row_stride = static_cast<std::ptrdiff_t>(D);  // the numbers of a row lie apart
     for (std::size_t i = 0; i < view.n_rows * D; ++i) {
-        const double x = value_at(view, i / D, i % D);
+        const double x = models::value_at(view, i / D, i % D);
         if (view.is_float)
             floats_.push_back(static_cast<float>(x));
         else

@@ -4,8 +4,8 @@
 #include <numeric>
 #include <utility>
 
+#include "models/rows_view.hpp"
 #include "models/starts.hpp"
-#include "vemfast/require.hpp"
 
 namespace vemfast::models {
 
@@ -64,40 +64,6 @@ class BatchFit::Run {
     IterationSpace& space_;
 };
 
-// The numbers of vemfast.inference.restarts.seeds: a sum of any size, mixed by the finaliser of
-// SplitMix64 (Steele, Lea and Flood 2014).
-std::uint64_t start_seed(std::uint64_t random_state, std::uint64_t index) {
-    std::uint64_t low = random_state;
-    std::uint64_t high = 0;
-    for (std::uint64_t i = 0; i < index; ++i) {
-        low += 0x9E3779B97F4A7C15;
-        high += low < 0x9E3779B97F4A7C15 ? 1 : 0;
-    }
-    low ^= high;
-    low = (low ^ (low >> 30 | high << 34)) * 0xBF58476D1CE4E5B9;
-    low = (low ^ low >> 27) * 0x94D049BB133111EB;
-    return low ^ low >> 31;
-}
-
-detail::RowsView view_of(const Rows& rows) {
-    detail::RowsView view;
-    view.data = rows.data;
-    view.row_stride = rows.row_stride;
-    view.column_stride = rows.column_stride;
-    view.n_rows = static_cast<std::size_t>(rows.n);
-    view.n_features = static_cast<std::size_t>(rows.n_features);
-    view.is_float = rows.is_float;
-    view.weights = rows.weights.data;
-    view.weight_stride = rows.weights.stride;
-    return view;
-}
-
-void check_row_weights(const Rows& rows) {
-    require(rows.weights.data == nullptr || rows.weights.size == rows.n, "there are ",
-            rows.weights.size, " weights for ", rows.n, " rows");
-    check_weights(view_of(rows));
-}
-
 // ---- the start -----------------------------------------------------------------------------
 
 void start_statistics(const Setup& setup, const detail::RowsView& rows,
@@ -143,10 +109,9 @@ void BatchFit::Run::init(std::uint64_t seed) {
                        point.data());
     const std::size_t K = model().n_components();
     const std::size_t D = model().n_features();
-    const double total =
-        std::accumulate(options_.weights_init.begin(), options_.weights_init.end(), 0.0);
-    for (std::size_t k = 0; k < options_.weights_init.size(); ++k)
-        point[k] = options_.weights_init[k] / total;
+    const std::vector<double> weights =
+        given_weights(options_.weights_init, options_.equal_weights);
+    std::copy(weights.begin(), weights.end(), point.begin());
     for (std::size_t i = 0; i < options_.means_init.size(); ++i)
         point[K + i] = options_.means_init[i] - setup_.origin[i % D];
     std::copy(options_.covariances_init.begin(), options_.covariances_init.end(),
@@ -198,14 +163,8 @@ bool BatchFit::Run::propose(const FitState& state, const std::vector<double>& ne
         if (counts[k] > 0)
             continue;
         const std::size_t row = order[std::min(worst++, order.size() - 1)];
-        for (std::size_t i = 0; i < D; ++i) {
-            const auto at = static_cast<std::ptrdiff_t>(row) * rows_.row_stride +
-                            static_cast<std::ptrdiff_t>(i) * rows_.column_stride;
-            const double x = rows_.is_float
-                                 ? static_cast<double>(static_cast<const float*>(rows_.data)[at])
-                                 : static_cast<const double*>(rows_.data)[at];
-            means[k * D + i] = x - setup_.origin[i];
-        }
+        for (std::size_t i = 0; i < D; ++i)
+            means[k * D + i] = value_at(rows_, row, i) - setup_.origin[i];
         if (weightless)
             weights[k] = 1.0 / setup_.total_weight;
     }

@@ -11,8 +11,22 @@
 
 namespace vemfast::models {
 
+// What a class calls the priors of its Gaussians.
+struct PriorNames {
+    const char* mean_precision = "mean_precision_prior";
+    const char* mean = "mean_prior";
+    const char* degrees_of_freedom = "degrees_of_freedom_prior";
+    const char* covariance = "covariance_prior";
+};
+
 // Throws std::invalid_argument unless the options make sense for data of so many features.
-void check_options(const GaussianMixtureOptions& options, std::size_t n_features);
+void check_options(const GaussianMixtureOptions& options, std::size_t n_features,
+                   const PriorNames& names = {});
+
+// `weights_init` as Python takes it: as it is given where it adds up to one but for rounding, else
+// divided by its sum. Throws std::invalid_argument where it is no distribution, or under `equal`
+// not the even one.
+std::vector<double> given_weights(std::vector<double> weights, bool equal);
 
 GaussianMixtureShape shape_of(const GaussianMixtureOptions& options, std::size_t n_features);
 
@@ -32,9 +46,6 @@ struct Weight {
 // Throws std::invalid_argument, which names the row, unless the weights (if there are any) are
 // finite, not negative, not all zero, and in the range of the arithmetic.
 Weight check_weights(const detail::RowsView& rows);
-
-// The same of a caller's rows, whose weights must be as many.
-void check_row_weights(const Rows& rows);
 
 // Checks the rows and their weights, and configures a model for them. `weightless`: for the states
 // of a chain, which have no weights and may be more than the rows.
@@ -61,7 +72,5 @@ class BatchFit {
     LoopSpace loop_;
     IterationSpace space_;
 };
-
-detail::RowsView view_of(const Rows& rows);
 
 }  // namespace vemfast::models

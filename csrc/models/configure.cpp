@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "math/dense.hpp"
+#include "math/pairwise_sum.hpp"
 #include "models/batch_fit.hpp"
+#include "models/rows_view.hpp"
 #include "models/starts.hpp"
 #include "vemfast/require.hpp"
 
@@ -66,13 +68,13 @@ void check_covariances(const char* name, const std::vector<double>& values, std:
                 matrix ? " must be symmetric and positive definite" : " must be > 0");
 }
 
-void check_priors(const Options& options, std::size_t D) {
+void check_priors(const Options& options, std::size_t D, const PriorNames& names) {
     const bool point = !is_posterior(options);
     const auto positive = [](const char* name, const std::optional<double>& value) {
         require(!value || *value > 0, name, " must be > 0; got ", value.value_or(0));
     };
     positive("weight_concentration_prior", options.weight_concentration_prior);
-    positive("mean_precision_prior", options.mean_precision_prior);
+    positive(names.mean_precision, options.mean_precision_prior);
     require(!options.equal_weights || !options.weight_concentration_prior,
             "weight_concentration_prior has no effect with equal_weights; give one of them");
     require(!point || !options.dirichlet_process,
@@ -80,20 +82,38 @@ void check_priors(const Options& options, std::size_t D) {
     require(!point || options.weight_concentration_prior.value_or(1.0) >= 1.0,
             "weight_concentration_prior=", options.weight_concentration_prior.value_or(1.0),
             " < 1 has no mode; use a value >= 1, or mean_field");
-    require(!point || options.mean_prior.empty() || options.mean_precision_prior,
-            "mean_prior has no effect unless mean_precision_prior says how strong it is");
+    require(!point || options.mean_prior.empty() || options.mean_precision_prior, names.mean,
+            " has no effect unless ", names.mean_precision, " says how strong it is");
     const double least = is_matrix(options) ? static_cast<double>(D) - 1.0 : 0.0;
     require(!options.degrees_of_freedom_prior || *options.degrees_of_freedom_prior > least,
-            "degrees_of_freedom_prior must be > ", least, "; got ",
+            names.degrees_of_freedom, " must be > ", least, "; got ",
             options.degrees_of_freedom_prior.value_or(0));
-    check_size("mean_prior", options.mean_prior, D);
-    check_size("covariance_prior", options.covariance_prior, covariance_size(options, D));
-    check_covariances("covariance_prior", options.covariance_prior, D, is_matrix(options));
+    check_size(names.mean, options.mean_prior, D);
+    check_size(names.covariance, options.covariance_prior, covariance_size(options, D));
+    check_covariances(names.covariance, options.covariance_prior, D, is_matrix(options));
 }
 
 }  // namespace
 
-void check_options(const Options& options, std::size_t n_features) {
+std::vector<double> given_weights(std::vector<double> weights, bool equal) {
+    if (weights.empty())
+        return weights;
+    for (const double weight : weights)
+        require(weight >= 0, "weights_init must be >= 0; got ", weight, " among them");
+    const double total = detail::pairwise_sum(weights);
+    require(std::abs(total - 1.0) <= 1e-6, "weights_init must sum to 1; it sums to ", total);
+    const auto [least, most] = std::minmax_element(weights.begin(), weights.end());
+    require(!equal || *most - *least <= 1e-12,
+            "weights_init differs from 1 / n_components, but equal_weights is set");
+    constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
+    if (std::abs(total - 1.0) > static_cast<double>(weights.size()) * kEpsilon) {
+        for (double& weight : weights)
+            weight /= total;
+    }
+    return weights;
+}
+
+void check_options(const Options& options, std::size_t n_features, const PriorNames& names) {
     const std::size_t K = options.n_components;
     require(K >= 1, "n_components must be >= 1");
     require(n_features >= 1, "the data have no features");
@@ -103,18 +123,12 @@ void check_options(const Options& options, std::size_t n_features) {
     require(options.reg_covar >= 0 && options.reg_covar < 1, "reg_covar must be in [0, 1); got ",
             options.reg_covar);
     check_size("weights_init", options.weights_init, K);
-    double total = 0;
-    for (const double weight : options.weights_init) {
-        require(weight >= 0, "weights_init must be >= 0; got ", weight, " among them");
-        total += weight;
-    }
-    require(options.weights_init.empty() || std::abs(total - 1.0) <= 1e-6,
-            "weights_init must sum to 1; it sums to ", total);
+    given_weights(options.weights_init, options.equal_weights);
     check_size("means_init", options.means_init, K * n_features);
     check_size("covariances_init", options.covariances_init,
                (is_shared(options) ? 1 : K) * covariance_size(options, n_features));
     check_covariances("covariances_init", options.covariances_init, n_features, is_matrix(options));
-    check_priors(options, n_features);
+    check_priors(options, n_features, names);
 }
 
 GaussianMixtureShape shape_of(const Options& options, std::size_t n_features) {
@@ -141,13 +155,6 @@ double mean_of(const std::vector<double>& values) {
     for (const double value : values)
         sum += value;
     return sum / static_cast<double>(values.size());
-}
-
-double value_at(const detail::RowsView& rows, std::size_t row, std::size_t column) {
-    const auto at = static_cast<std::ptrdiff_t>(row) * rows.row_stride +
-                    static_cast<std::ptrdiff_t>(column) * rows.column_stride;
-    return rows.is_float ? static_cast<double>(static_cast<const float*>(rows.data)[at])
-                         : static_cast<const double*>(rows.data)[at];
 }
 
 }  // namespace

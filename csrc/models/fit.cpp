@@ -1,11 +1,11 @@
 #include "vemfast/fit.hpp"
 
 #include <algorithm>
-#include <limits>
 
 #include "models/batch_fit.hpp"
 #include "models/data_sets.hpp"
 #include "models/fit_records.hpp"
+#include "models/rows_view.hpp"
 #include "vemfast/require.hpp"
 
 namespace vemfast {
@@ -62,7 +62,7 @@ bool is_degenerate(const models::Setup& setup, const models::FitState& state) {
 }
 
 void resize(GaussianMixtureFits& out, std::size_t n_fits, const GaussianMixtureShape& shape) {
-    constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();
+    using models::kNothing;
     out.shape = shape;
     out.n_fits = n_fits;
     out.weights.resize(n_fits * shape.n_components, kNothing);
@@ -90,8 +90,7 @@ Target target_of(GaussianMixtureFits& out, std::size_t i) {
 GaussianMixtureFit fit(const Rows& rows, const GaussianMixtureOptions& options,
                        std::uint64_t random_state, int n_threads, const Poll& poll) {
     const PollScope asked(poll);  // also between passes that are too short to ask by themselves
-    models::check_row_weights(rows);
-    const auto view = models::view_of(rows);
+    const auto view = models::view_to_fit(rows);
     models::check_options(options, view.n_features);
     const models::Setup setup = models::configure(view, options, n_threads, poll);
     BatchFit engine;
@@ -131,7 +130,7 @@ GaussianMixtureFits fit_many(std::span<const Rows> data, std::size_t n_features,
     const auto fit_one = [&](std::size_t i, int slot, int threads, const Poll& ask) {
         BatchFit& engine = engines[static_cast<std::size_t>(slot)];
         recorder.guarded(i, [&] {
-            const auto view = models::view_of(data[i]);
+            const auto view = models::view_to_fit(data[i]);
             require(view.n_features == n_features, "X has ", view.n_features, " features, but ",
                     n_features, " are expected");
             const models::Setup setup = models::configure(view, options, threads, ask);

@@ -26,11 +26,6 @@ def fitted(estimator, *args, **data):
         return estimator.fit(*args, **data)
 
 
-def plain(parameters):
-    """Return parameters as the estimators take them: lists for columns."""
-    return {name: value for name, value in parameters.items() if "." not in name}
-
-
 def arrays_of(estimator):
     """Return the fitted arrays by the names they have in a file."""
     out = {}
@@ -64,8 +59,8 @@ def assert_same(model, estimator, tmp_path):
         np.testing.assert_array_equal(model.array(name), value, err_msg=name)
     assert arrays_of(again).keys() == arrays_of(estimator).keys()
     mine, theirs = again.get_params(), estimator.get_params()
-    for name in ("n_components", "inference"):
-        assert mine[name] == theirs[name]
+    for name in theirs.keys() - {"random_state"}:
+        np.testing.assert_array_equal(mine[name], theirs[name], err_msg=name)
 
 
 def rows_of(family, n=60, seed=3):
@@ -130,7 +125,22 @@ def test_given_starts_priors_and_weights(tmp_path, family, inference):
     assert_same(model, estimator, tmp_path)
 
 
-def test_a_categorical_start_has_an_array_a_column(tmp_path):
+@pytest.mark.parametrize("family", ["Gaussian", "Poisson"])
+@pytest.mark.parametrize("excess", [0.0, 5e-7])
+def test_given_weights_are_divided_as_in_python(family, excess):
+    X, name = rows_of(family), f"{family}Mixture"
+    weights = np.full(10, 0.1)  # one after another they add up to less than one
+    weights[0] += excess
+    options = {"weights_init": weights, "max_iter": 5}
+    if family == "Gaussian":
+        options["means_init"] = X[:10]
+    estimator = fitted(getattr(vemfast, name)(10, random_state=0, **options), X)
+    model = fit(name, X, {"n_components": 10, **options})
+    for array in ("lower_bounds_", "weights_"):
+        np.testing.assert_array_equal(model.array(array), arrays_of(estimator)[array])
+
+
+def test_a_categorical_start_has_an_array_a_column():
     X = rows_of("Categorical")
     columns = [np.array([[0.5, 0.25, 0.125, 0.125], [0.1, 0.2, 0.3, 0.4]]), np.full((2, 2), 0.5)]
     estimator = vemfast.CategoricalMixture(2, probabilities_init=columns, max_iter=5)
@@ -388,6 +398,10 @@ def test_bad_parameters_are_named():
     refused("tol must be >= 0", name, X, {"tol": -1.0})
     refused("weights_init must have the shape", name, X, {"weights_init": [0.5, 0.5]})
     refused("weights_init must sum to 1", name, X, {"weights_init": [0.5]})
+    for one in (name, "GaussianMixture"):
+        refused("equal_weights is set", one, X, {
+            "n_components": 2, "equal_weights": True, "weights_init": [0.9, 0.1]
+        })  # fmt: skip
     refused("must be from 0 to 1", name, X, {"probabilities_init": [[2.0] * 5]})
     refused("alpha_prior must be > 0", name, X, {"alpha_prior": 0.0})
     refused("has no mode", name, X, {"alpha_prior": 0.5})
@@ -406,12 +420,18 @@ def test_bad_parameters_are_named():
         "n_components": 2, "inference": "variational-em", "startprob_support": [1.0, 0.0]
     })  # fmt: skip
     refused("lengths add up to 5", chain, X, {}, [5])
-    refused("weights for 2 sequences|range|finite", chain, X, {}, [60, 60], np.array([1.0, -1.0]))
+    refused(r"sample_weight\[1\] is -1", chain, X, {}, [60, 60], np.array([1.0, -1.0]))
+    normal = "GaussianHMM"
+    refused("means_weight must be > 0", normal, X, {"means_weight": -1.0})
+    refused("covars_weight must be > 0", normal, X, {"covars_weight": -1.0})
+    refused("covars_prior must be > 0", normal, X, {"covars_prior": [-1.0] * X.shape[1]})
+    refused("means_prior has no effect unless means_weight", normal, X, {"means_prior": 0.5})
     net = "VariationalAutoencoder"
     refused("of inference='hard-em'", net, X, {"prior": True})
     refused("of likelihood='gaussian'", net, X, {"noise": "diag"})
     refused("hidden_layer_sizes must be whole numbers", net, X, {"hidden_layer_sizes": [2.5]})
     refused("takes no early_stopping", net, X, {"early_stopping": True})
+    refused("one layer or more", net, X, {"hidden_layer_sizes": [], "activation": "tanh"})
     refused("has no weight; leave it out", net, X, {}, None, np.eye(len(X))[0] + 0.0)
 
 

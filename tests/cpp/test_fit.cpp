@@ -133,6 +133,10 @@ TEST_CASE(bad_options_are_refused) {
     bad([](auto& o) { o.reg_covar = 1.0; });
     bad([](auto& o) { o.means_init = {1.0}; });
     bad([](auto& o) { o.weights_init = {0.5, 0.6}; });
+    bad([](auto& o) {
+        o.equal_weights = true;
+        o.weights_init = {0.9, 0.1};
+    });
     bad([](auto& o) { o.covariances_init = std::vector<double>(8, -1.0); });
     bad([](auto& o) { o.weight_concentration_prior = 0.5; });
     bad([](auto& o) { o.dirichlet_process = true; });

@@ -18,12 +18,14 @@
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "check.hpp"
 #include "io/container.hpp"
 #include "io/files.hpp"
 #include "vemfast/fit.hpp"
+#include "vemfast/hmm.hpp"
 #include "vemfast/mixture.hpp"
 #include "vemfast/vemfast.h"
 
@@ -210,6 +212,23 @@ TEST_CASE(weights_are_as_many_as_rows) {
     vemfast::FitOptions options;
     options.parameters["n_components"] = std::int64_t{2};
     CHECK_THROWS(vemfast::Mixture::fit("PoissonMixture", rows, options), std::invalid_argument);
+    const std::vector<vemfast::Rows> many(2, rows);
+    const std::vector<std::uint64_t> states(2, 0);
+    const auto fits = vemfast::fit_many(many, 1, {}, states);
+    CHECK(fits.failures.size() == 2);
+    CHECK(fits.failures[0].second == "there are 3 weights for 6 rows");
+}
+
+TEST_CASE(rows_without_a_pointer_are_refused) {
+    vemfast::Rows rows;
+    rows.n = 10;
+    rows.n_features = 2;
+    for (const char* name : {"GaussianMixture", "PoissonMixture"})
+        CHECK_THROWS(vemfast::Mixture::fit(name, rows, {}), std::invalid_argument);
+    CHECK_THROWS(vemfast::HiddenMarkov::fit("GaussianHMM", rows, {}, {}), std::invalid_argument);
+    CHECK_THROWS(vemfast::fit(rows, {}), std::invalid_argument);
+    const auto fits = vemfast::fit_many({&rows, 1}, 2, {}, std::vector<std::uint64_t>{0});
+    CHECK(fits.failures.size() == 1);
 }
 
 TEST_CASE(words_and_truths_are_no_arrays) {
@@ -415,15 +434,16 @@ TEST_CASE(null_pointers_to_fits) {
     wrong.parameters = nullptr;
     refused(vemfast_fit(&wrong, &given, nullptr, 1, 0, nullptr, &model), "parameters");
     const std::int64_t shape[] = {-1, 4};
-    for (const vemfast_parameter& one :
-         {vemfast_parameter{nullptr, nullptr, &kTwo, nullptr, 0},
-          vemfast_parameter{"tol", nullptr, nullptr, nullptr, 0},
-          vemfast_parameter{"tol", nullptr, &kTwo, nullptr, 1},
-          vemfast_parameter{"tol", nullptr, &kTwo, shape, 2},
-          vemfast_parameter{"n_components", nullptr, &kTwo, nullptr, 0}}) {
+    const std::pair<vemfast_parameter, const char*> wrong_parameters[] = {
+        {{nullptr, nullptr, &kTwo, nullptr, 0}, "parameters[1].name is a null pointer"},
+        {{"tol", nullptr, nullptr, nullptr, 0}, "tol has neither a word nor values"},
+        {{"tol", nullptr, &kTwo, nullptr, 1}, "its shape is a null pointer"},
+        {{"tol", nullptr, &kTwo, shape, 2}, "out of range"},
+        {{"n_components", nullptr, &kTwo, nullptr, 0}, "n_components is given twice"}};
+    for (const auto& [one, what] : wrong_parameters) {
         const std::vector<vemfast_parameter> two{all[0], one};
         const auto bad = options_of("PoissonMixture", two);
-        refused(vemfast_fit(&bad, &given, nullptr, 1, 0, nullptr, &model), "");
+        refused(vemfast_fit(&bad, &given, nullptr, 1, 0, nullptr, &model), what);
     }
 }
 
