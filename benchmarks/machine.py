@@ -70,6 +70,15 @@ def gemm_rates(dtype: str, threads: int, repeats: int = 5, size: int = SIZE) -> 
     return rates
 
 
+def thread_settings() -> dict[str, str]:
+    """Return the environment's variables that tell threads what to do: they change the figures.
+
+    With OMP_WAIT_POLICY=passive, for one, a thread that waits sleeps, and is late for each region.
+    """
+    names = ("OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "VEMFAST_ISA")
+    return {name: os.environ[name] for name in sorted(os.environ) if name.startswith(names)}
+
+
 def avx2_gemm_rates(dtype: str, threads: int) -> list[float]:
     """Return the rates of OpenBLAS told to use its AVX2 kernel, in a process of its own."""
     code = f"from benchmarks.machine import gemm_rates; print(gemm_rates({dtype!r}, {threads}))"
@@ -117,6 +126,7 @@ def describe(threads: int, packages: Sequence[str] = PACKAGES) -> dict[str, Any]
         ),
         "vemfast": {**build_info(), "platform": system},
         "threads": threads,
+        "environment": thread_settings(),
         "gflops": rates(threads),
     }
 
@@ -126,11 +136,13 @@ def preamble(machine: dict[str, Any]) -> str:
     rates = {name: f"{value:.0f}" for name, value in machine["gflops"].items()}
     versions = ", ".join(f"{name} {v}" for name, v in machine["versions"].items())
     core = ", ".join(f"{name} {value}" for name, value in machine["vemfast"].items())
+    environment = " ".join(f"{k}={v}" for k, v in machine.get("environment", {}).items())
     return (
         f"{machine['processor']}, {machine['cores']} cores ({machine['vectors']}), "
         f"{machine['threads']} threads. Python {machine['python']}, {versions}. "
         f"BLAS: {'; '.join(machine['blas'])}. Core: {core or 'absent'}. "
-        f"Load at the start {machine['load']:.2f}.\n\n"
+        f"Load at the start {machine['load']:.2f}."
+        f"{f' Set for threads: {environment}.' if environment else ''}\n\n"
         "Matrix product of 2,048 x 2,048, median GFLOP/s by threads: "
         + ", ".join(f"{name} {rate}" for name, rate in rates.items())
         + ".\n\nAll times are seconds, the median of interleaved rounds [least, most]; a ratio is "

@@ -10,15 +10,21 @@ the multiply-adds; and what reading the rows from the second-level cache allows,
 an operation a byte: the rate at which NumPy's inner product reads.
 
 Scaling: a batch pass over L1 (a fit of 21 less one of 1, over 20, the same start) with one thread
-and with two, beside that of sgemm, 2,048 x 2,048, in the same rounds.
+and with two, beside that of sgemm, 2,048 x 2,048, in the same rounds, of which there are five times
+as many as elsewhere: the share is a median of quotients of quotients, which are noisy one by one.
 
-Parts (`--only`): special, inner, scaling.
+Order: an E-step over the training documents of L1, and of the file that VEMFAST_CORPUS names, as
+they come and sorted by their number of distinct words, shortest or longest first; at the topics of
+three passes, from γ of ones (cold) or from where the last E-step ended (warm). The documents of
+either are one chunk of the pass, so that to sort within chunks is the same.
+
+Parts (`--only`): special, inner, scaling, order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from statistics import median
+from statistics import median, quantiles
 from time import perf_counter
 from typing import Any
 
@@ -27,9 +33,9 @@ import numpy as np
 from benchmarks.compare.lda import Vemfast
 from benchmarks.machine import SIZE, avx2_gemm_rates, gemm_rates, widest_vectors
 from benchmarks.micro.special_functions import compare
-from benchmarks.suite.corpora import COMPONENTS, load
+from benchmarks.suite.corpora import ALPHA, COMPONENTS, ETA, Problem, corpus_file, load
 from benchmarks.timing import ratio, rounds
-from benchmarks.topics import Record, Settings, record
+from benchmarks.topics import Quotient, Record, Settings, record
 
 TITLE = "Latent Dirichlet allocation: kernels"
 
@@ -41,8 +47,12 @@ DOCUMENTS, WORDS, DISTINCT = 400, 5000, 100
 def measure(settings: Settings) -> Iterator[Record]:
     """Yield the records of the parts."""
     parts = {"special": special, "inner": inner, "scaling": scaling}
-    for part in settings.pick(parts):
-        yield parts[part](settings)
+    for part in settings.pick((*parts, "order")):
+        if part == "order":
+            for corpus in ("L1", "file") if corpus_file() else ("L1",):
+                yield order(load(corpus, settings.scale), settings)
+        else:
+            yield parts[part](settings)
 
 
 def special(settings: Settings) -> Record:
@@ -150,14 +160,66 @@ def scaling(settings: Settings) -> Record:
         measures[f"a pass, {threads} threads"] = a_pass(threads)
         measures[f"sgemm, {threads} threads"] = product(threads)
     rounds(measures, 1)
-    samples = rounds(measures, settings.repeats)
+    samples = rounds(measures, 5 * settings.repeats)
     ours, theirs = (
-        ratio(samples[f"{what}, 1 threads"], samples[f"{what}, {many} threads"]).median
+        ratio(samples[f"{what}, 1 threads"], samples[f"{what}, {many} threads"])
         for what in ("a pass", "sgemm")
     )
+    share = ratio(ours, theirs)
+    quarters = [f"{x:.0%}" for x in quantiles(share.seconds, n=4)]
     facts = {
-        "a pass": f"{ours:.2f} times as fast with {many} threads",
-        "sgemm": f"{theirs:.2f} times",
-        "share": f"{ours / theirs:.0%} of sgemm's (asked 95 %)",
+        "a pass": f"{ours.median:.2f} times as fast with {many} threads",
+        "sgemm": f"{theirs.median:.2f} times",
+        "share": f"{share.median:.0%} of sgemm's (asked 95 %), half of the {len(share.seconds)} "
+        f"rounds between {quarters[0]} and {quarters[2]}",
     }
     return record(f"L1, one thread to {many}", samples, **facts)
+
+
+def order(problem: Problem, settings: Settings) -> Record:
+    """Measure E-steps over documents as they come and sorted by their number of distinct words."""
+    from vemfast.documents import as_documents
+    from vemfast.models.base import Step
+    from vemfast.models.lda import LatentDirichletAllocation
+    from vemfast.models.lda_config import LdaConfig
+
+    fit: Any = Vemfast(problem.train, settings.threads)
+    fit.go(3)
+    config = LdaConfig(COMPONENTS, problem.train.shape[1], ALPHA, eta=ETA, dtype="float32")
+    model = LatentDirichletAllocation(config)
+    table = model.prepare(config.params("posterior", fit.lda.components_.T))
+    sizes = np.diff(problem.train.indptr)
+    orders = {
+        "as they come": np.arange(sizes.size),
+        "shortest first": np.argsort(sizes, kind="stable"),
+        "longest first": np.argsort(-sizes, kind="stable"),
+    }
+
+    def e_step(block: Any, threads: int) -> Callable[[], float]:
+        step = Step("factorised", "posterior", n_jobs=threads)
+
+        def seconds() -> float:
+            began = perf_counter()
+            model.e_step(table, block, step)
+            return perf_counter() - began
+
+        return seconds
+
+    measures = {}
+    for name, documents in orders.items():
+        cold = as_documents(problem.train[documents], dtype=np.float32)
+        warm = cold.fork()
+        warm.local = model.e_step(table, cold, Step("factorised", "posterior")).local
+        for threads in sorted({1, settings.threads}):
+            for state, block in (("cold", cold), ("warm", warm)):
+                measures[f"{name}, {state}, {threads} threads"] = e_step(block, threads)
+    rounds(measures, 1)
+    samples = rounds(measures, 5 * settings.repeats)
+    plain, *others = orders
+    quotients = [
+        Quotient(name, name.replace(plain, other))
+        for name in measures
+        if name.startswith(plain)
+        for other in others
+    ]
+    return record(f"{problem.name}: an E-step, by the order of the documents", samples, quotients)

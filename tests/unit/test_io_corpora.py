@@ -137,7 +137,8 @@ def test_broken_ldac(tmp_path: Any, text: str, message: str) -> None:
         ("2\n3\n2\n1 1 1\n2 1 a\n", "line 5: '2 1 a' is not"),
         ("2\n3\n2\n2 1 1\n1 1 1\n", "line 5: documents are not in order"),
         ("2\n3\n3\n1 1 1\n2 1 1\n", "line 3 says 3 entries, and there are 2"),
-        ("2\n3\n1\n1 1 -1\n", "document 1, word 0: the count -1"),
+        ("2\n3\n2\n1 1 1\n1 2 -1\n", "line 5: the count -1 is not a number >= 0"),
+        ("2\n3\n2\n1 1 1\n2 1 inf\n", "line 5: the count inf"),
     ],
 )
 @pytest.mark.parametrize("lines", [1, 1 << 15])

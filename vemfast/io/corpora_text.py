@@ -69,15 +69,23 @@ def _ldac_chunk(
         )
     pairs = np.delete(numbers, heads[:-1]).reshape(-1, 2)
     owner = np.repeat(np.arange(len(lines)), entries)
-    return _matrix(
-        path,
-        owner,
-        pairs[:, 0],
-        pairs[:, 1],
-        len(lines),
-        n_words,
-        lambda row: f"line {first + row}",
-    )
+    words, counts = pairs.T
+    limit = _LARGEST_ID + 1 if n_words is None else n_words
+    bad = np.flatnonzero(words >= limit)
+    if bad.size:
+        at = int(bad[0])
+        raise CorpusError(
+            f"{path}: line {first + owner[at]} has word {words[at]:.0f}, but there are {limit} "
+            f"words (0 to {limit - 1})"
+        )
+    bad = np.flatnonzero(~_is_count(counts))
+    if bad.size:
+        at = int(bad[0])
+        raise CorpusError(
+            f"{path}: line {first + owner[at]}, word {words[at]:.0f}: "
+            f"the count {counts[at]:g} is not a number >= 0"
+        )
+    return _matrix(owner, words, counts, len(lines), n_words)
 
 
 def _refuse_ldac(path: Path, number: int, line: bytes) -> NoReturn:
@@ -119,24 +127,13 @@ def _uci(path: Path, n_words: int | None, documents: int) -> Iterator[sparse.csr
                 mine = held[:, 0] <= stop
                 part = held[mine]
                 held = held[~mine]
-                yield _matrix(
-                    path,
-                    part[:, 0].astype(np.int64) - 1 - start,
-                    part[:, 1] - 1,
-                    part[:, 2],
-                    stop - start,
-                    width,
-                    _document_after(start),
-                )
+                rows = part[:, 0].astype(np.int64) - 1 - start
+                yield _matrix(rows, part[:, 1] - 1, part[:, 2], stop - start, width)
                 start = stop
             if not chunk:
                 break
         if seen != n_entries:
             raise CorpusError(f"{path}: line 3 says {n_entries} entries, and there are {seen}")
-
-
-def _document_after(start: int) -> Callable[[int], str]:
-    return lambda row: f"document {start + row + 1}"
 
 
 def _uci_head(path: Path, lines: list[bytes]) -> tuple[int, int, int]:
@@ -161,13 +158,19 @@ def _uci_chunk(
         limits = np.array([n_documents, n_words])
         ids = table[:, :2]
         good = ((ids >= 1) & (ids <= limits) & (ids == np.floor(ids))).all(axis=1)
-        if good.all():
-            return table
-        at = int(np.argmin(good))
-        raise CorpusError(
-            f"{path}: line {first + at} names document {ids[at, 0]:g} and word {ids[at, 1]:g}; "
-            f"there are documents 1 to {n_documents} and words 1 to {n_words}"
-        )
+        if not good.all():
+            at = int(np.argmin(good))
+            raise CorpusError(
+                f"{path}: line {first + at} names document {ids[at, 0]:g} and word {ids[at, 1]:g}; "
+                f"there are documents 1 to {n_documents} and words 1 to {n_words}"
+            )
+        bad = np.flatnonzero(~_is_count(table[:, 2]))
+        if bad.size:
+            at = int(bad[0])
+            raise CorpusError(
+                f"{path}: line {first + at}: the count {table[at, 2]:g} is not a number >= 0"
+            )
+        return table
     for number, line in enumerate(lines, first):
         own = _numbers(line)
         if own is None or own.size != 3:
@@ -196,31 +199,18 @@ def _numbers(text: bytes) -> NDArray[np.float64] | None:
         return None
 
 
+def _is_count(counts: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return np.isfinite(counts) & (counts >= 0)
+
+
 def _matrix(
-    path: Path,
     rows: NDArray[np.int64],
     words: NDArray[np.float64],
     counts: NDArray[np.float64],
     n_rows: int,
     n_words: int | None,
-    where: Callable[[int], str],
 ) -> sparse.csr_matrix:
     """Return a chunk as a matrix, its entries in their order."""
-    limit = _LARGEST_ID + 1 if n_words is None else n_words
-    bad = np.flatnonzero(words >= limit)
-    if bad.size:
-        at = int(bad[0])
-        raise CorpusError(
-            f"{path}: {where(int(rows[at]))} has word {words[at]:.0f}, but there are {limit} words "
-            f"(0 to {limit - 1})"
-        )
-    bad = np.flatnonzero(~(np.isfinite(counts) & (counts >= 0)))
-    if bad.size:
-        at = int(bad[0])
-        raise CorpusError(
-            f"{path}: {where(int(rows[at]))}, word {words[at]:.0f}: "
-            f"the count {counts[at]:g} is not a number >= 0"
-        )
     width = n_words or (int(words.max()) + 1 if words.size else 1)
     indptr = np.searchsorted(rows, np.arange(n_rows + 1)).astype(np.int64)
     return sparse.csr_matrix((counts, words.astype(np.int32), indptr), (n_rows, width))
