@@ -4,11 +4,13 @@ import lda_data
 import numpy as np
 import pytest
 from lda_data import DETERMINISTIC, FACTORISED, IMPLEMENTATIONS, RUNGS, WEIGHTS, block_of, config_of
+from scipy import sparse
 
 from vemfast import testing
 from vemfast.execution.threads import e_step
 from vemfast.inference import fit
 from vemfast.models.base import Step
+from vemfast.models.lda import LatentDirichletAllocation as Native
 from vemfast.models.lda_config import Start
 from vemfast.stats import Stats
 
@@ -60,6 +62,26 @@ def test_statistics_of_draws_add_up_over_any_cut(make):
     whole = model.e_step(table, block, step)
     parts = [model.e_step(table, part, step) for part in block.cut(4)]
     testing._same_stats(sum(parts[1:], parts[0]), whole, 1e-12, "cuts do not add up")
+    np.testing.assert_array_equal(np.concatenate([part.local for part in parts]), whole.local)
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_statistics_of_many_documents_add_up(rung):
+    # So many that the native pass goes through them chunk by chunk (8 MB of proportions each), and
+    # through the words range by range.
+    n, n_words, n_topics = 2100, 1100, 1000
+    rng = np.random.default_rng(0)
+    counts = sparse.random(n, n_words, 4 / n_words, "csr", np.float64, rng, data_rvs=np.ones)
+    options = {"alpha": 0.1, "max_inner": 4, "n_words": n_words, "n_components": n_topics}
+    model = Native(config_of(rung, **options))
+    step = testing._step(model, rung)
+    topics = lda_data.topics_of(n_words, n_topics)
+    table = model.prepare(model.config.params("point", topics))
+    weights = None if rung == "gibbs" else np.tile([1.0, 2.0, 0.5], n // 3)
+    block = block_of(counts, weights)
+    whole = model.e_step(table, block, step)
+    parts = [model.e_step(table, block.slice(d, d + 700), step) for d in range(0, n, 700)]
+    testing._same_stats(sum(parts[1:], parts[0]), whole, 1e-11, "chunks do not add up")
     np.testing.assert_array_equal(np.concatenate([part.local for part in parts]), whole.local)
 
 

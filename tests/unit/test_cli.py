@@ -237,7 +237,7 @@ def test_a_progress_bar_only_on_a_terminal(capsys, monkeypatch):
         ("", "vemfast: error: the following arguments are required: COMMAND (see vemfast --help)"),
         ("fit", "vemfast fit: error: the following arguments are required: FAMILY"),
         ("fit gmm x.npy -o m", "vemfast fit gmm: error: the following arguments are required: -k"),
-        ("fit gmm x.npy -k 2", "vemfast fit gmm: error: the following arguments are required: -o"),
+        ("fit gmm model.npy -k 2", "vemfast: error: model.safetensors: is there already; name ano"),
         ("fit gmm x.npy -k two -o m", "vemfast fit gmm: error: argument -k/--n-components: inval"),
         ("fit gmm x.npy -k 2 -o m --inference x", "vemfast fit gmm: error: argument --inference"),
         ("fit gmm x.npy -k 0 -o m", "vemfast: error: The 'n_components' parameter of Gaussi"),

@@ -1,5 +1,6 @@
 """The command with topics: fit lda, topics, transform, and the second half of the demo."""
 
+import gzip
 import re
 
 import numpy as np
@@ -55,6 +56,23 @@ def test_fit_takes_a_corpus_and_says_what_it_reached(capsys):
     assert f"objective    {same.lower_bound_:.8g} nats, {per_token:.6g} a token\n" in printed
     assert "iterations   7 in " in printed
     np.testing.assert_array_equal(vemfast.load("m").components_, same.components_)
+
+
+def test_without_a_name_the_model_is_named_as_the_data(capsys):
+    assert (
+        main(["fit", "lda", "corpus.ldac", "--vocab", "vocab.txt", "-k", "2", "--seed", "0"]) == 0
+    )
+    assert "saved        corpus.safetensors\n" in capsys.readouterr().out
+    fitted = vemfast.load("corpus.safetensors")
+    assert fitted.components_.shape == (2, 12)
+    assert "corpus.safetensors: is there already" in failure(capsys, "fit lda corpus.ldac -k 3")
+    np.testing.assert_array_equal(
+        vemfast.load("corpus.safetensors").components_, fitted.components_
+    )
+    with gzip.open("docword.c.txt.gz", "wt") as file:
+        file.write("2\n3\n2\n1 1 1\n2 3 1\n")
+    assert main(["fit", "lda", "docword.c.txt.gz", "-k", "2", "-q"]) == 0
+    assert vemfast.load("docword.c.safetensors").components_.shape == (2, 3)
 
 
 def test_topics_prints_words_of_the_fit_or_of_a_file(capsys, model, tmp_path):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -292,8 +295,8 @@ def configure(parser: Any) -> None:
             "-o",
             "--output",
             metavar="MODEL",
-            required=True,
-            help="file to write, by convention .safetensors",
+            help="file to write (default: named as the data, .safetensors, in the working "
+            "directory, unless there is such a file)",
         )
         for option in family.options:
             option.add(own)
@@ -308,7 +311,8 @@ def run(args: argparse.Namespace) -> None:
     import numpy as np
 
     family: Family = args.described
-    check_output(args.output)
+    output = _named_as(args.data) if args.output is None else args.output
+    check_output(output)
     given = [option.parameter for option in family.options if hasattr(args, option.parameter)]
     show_progress = not args.quiet and sys.stderr is not None and sys.stderr.isatty()
     parameters = {name: getattr(args, name) for name in given}
@@ -332,7 +336,7 @@ def run(args: argparse.Namespace) -> None:
     estimator.verbose = 0  # of this run, not of the model
     if table.names is not None:
         estimator.feature_names_in_ = np.array(table.names, dtype=object)
-    estimator.save(args.output)
+    estimator.save(output)
     if not args.quiet:
         chunks = [X] if hasattr(X, "shape") else X  # a stream's rows are counted by reading them
         of_tokens = family.unit == "token"
@@ -347,4 +351,12 @@ def run(args: argparse.Namespace) -> None:
             f"iterations   {estimator.n_iter_} in {seconds:.3g} s, "
             f"stopped by {estimator.stop_reason_}"
         )
-        print(f"saved        {args.output}")
+        print(f"saved        {output}")
+
+
+def _named_as(data: str) -> str:
+    """Return the file that a model of `data` goes to where none is said: a new one."""
+    output = f"{Path(Path(data).name.removesuffix('.gz')).stem or 'model'}.safetensors"
+    if os.path.lexists(output):
+        raise FileExistsError(errno.EEXIST, "is there already; name another with -o", output)
+    return output
