@@ -369,6 +369,7 @@ def test_callbacks_stop():
         ({"inference": "em"}, "no inference='em': given a document's words"),
         ({"inference": "variational-em", "topic_word_prior": 0.5}, "0.5 < 1 has no mode"),
         ({"inference": "hard-em", "topic_word_prior": "learn"}, "without bound"),
+        ({"inference": "variational-em", "topic_word_prior": "learn"}, "without bound"),
         ({"inference": "hard-em", "topic_word_prior": 1.0, "schedule": "minibatch"}, "must be > 1"),
         ({"inference": "gibbs", "schedule": "memoized"}, "does not run under schedule='memoized'"),
         ({"inference": "gibbs", "max_iter": 7}, "max_iter=7 has no effect with inference='gibbs'"),
