@@ -1,11 +1,12 @@
 """Cost against every size of a model: the measured exponent beside the theoretical one.
 
 A step is an E-step and an update (of topics: the table of the topics, the E-step with 20 inner
-iterations a document, the update) at fixed parameters, float64. Each case varies one size over a
-decade or more and keeps the others. The exponent is the slope of a straight line through the
-logarithms of the medians. Below one, a fixed cost or idle lanes still show at the small end; "last
-doubling" is the slope between the two largest sizes. The share is that of the least operations in
-the rate of NumPy's 2,048 x 2,048 product with as many threads in the same run, at the largest size.
+iterations a document, the update) at fixed parameters, float64; of the autoencoder a pass
+of Adam in batches of 128 rows, float32. Each case varies one size over a decade or more and keeps
+the others. The exponent is the slope of a straight line through the logarithms of the medians.
+Below one, a fixed cost or idle lanes still show at the small end; "last doubling" is the slope
+between the two largest sizes. The share is that of the least operations in the rate of NumPy's
+2,048 x 2,048 product with as many threads in the same run, at the largest size.
 Parts (`--only`): the names of cases.
 """
 
@@ -39,6 +40,8 @@ class Axis:
         The exponent of the least operations.
     make : callable of a size
         Returns a step (a function of the number of threads) and its least operations.
+    dtype : str
+        Precision of the arithmetic.
     """
 
     title: str
@@ -46,6 +49,7 @@ class Axis:
     sizes: Sequence[int]
     theory: float
     make: Callable[[int], tuple[Callable[[int], Any], float]]
+    dtype: str = "float64"
 
 
 def mixture(n: int, d: int, k: int) -> tuple[Callable[[int], Any], float]:
@@ -124,6 +128,28 @@ def topics(n: int, v: int, k: int) -> tuple[Callable[[int], Any], float]:
     return step, 4.0 * k * INNER * counts.nnz
 
 
+def autoencoder(n: int, d: int, hidden: int, k: int) -> tuple[Callable[[int], Any], float]:
+    """Return a pass of Adam over bits in batches of 128, and its least operations."""
+    from vemfast.data import RowBlock
+    from vemfast.models.base import Step
+    from vemfast.models.vae import VariationalAutoencoder
+    from vemfast.models.vae_config import VaeConfig
+    from vemfast.stats import Stats
+
+    rng = np.random.default_rng(0)
+    X = (rng.random((n, d)) < rng.random(d)).astype(np.float32)
+    model = VariationalAutoencoder(VaeConfig(d, k, (hidden,), batch_size=128))
+    block = RowBlock(X)
+    begin = model.init([block], Step("factorised", "point", 5))
+
+    def step(threads: int) -> Any:
+        how = Step("factorised", "point", 5, 1, threads)
+        return model.sweep(begin, Stats(model.layout), [block], how, iter(()))
+
+    weights = 2 * d * hidden + 3 * hidden * k
+    return step, n * (6.0 * weights - 2.0 * d * hidden)  # no gradient by the data
+
+
 def doubling(first: int, last: int, factor: int = 2) -> list[int]:
     sizes = [first]
     while sizes[-1] * factor <= last:
@@ -188,6 +214,22 @@ AXES = {
         1,
         lambda v: topics(250, v, 64),
     ),
+    "autoencoder-N": Axis(
+        "Variational autoencoder, D 256, 256 hidden units, 16 latent: rows",
+        "N",
+        doubling(512, 32_768, 4),
+        1,
+        lambda n: autoencoder(n, 256, 256, 16),
+        "float32",
+    ),
+    "autoencoder-H": Axis(
+        "Variational autoencoder, 2,048 rows, D 256, 16 latent: hidden units",
+        "H",
+        doubling(32, 1024),
+        1,
+        lambda hidden: autoencoder(2048, 256, hidden, 16),
+        "float32",
+    ),
 }
 
 
@@ -215,7 +257,7 @@ def along(axis: Axis, settings: Settings) -> Record:
     logs = np.log(np.array(list(made), dtype=np.float64))
     largest = max(made)
     rate = 1e-9 * made[largest][1] / seconds[-1]
-    gemm = Sample(tuple(gemm_rates("float64", settings.threads, 3))).median
+    gemm = Sample(tuple(gemm_rates(axis.dtype, settings.threads, 3))).median
     facts: dict[str, str | float] = {
         "axis": axis.letter,
         "exponent": float(np.polyfit(logs, np.log(seconds), 1)[0]),
