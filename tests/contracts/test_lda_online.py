@@ -154,16 +154,17 @@ def test_a_batch_of_other_words_or_fractions_is_refused():
         model.sweep(params, stats, [wider], step, iter([0.5]))
 
 
+@pytest.mark.parametrize("n_topics", [16, 19, 22])  # the last vector whole, or up to either half
 @pytest.mark.parametrize("eta", [0.01, 0.4])
-def test_rows_of_floats_equal_those_of_doubles(eta):
+def test_rows_of_floats_equal_those_of_doubles(eta, n_topics):
     # Straight from exp(psi), or, where the whole row is tiny, in double: bounds and statistics.
     rng = np.random.default_rng(0)
     block = block_of(weights=None)
-    table = eta + rng.gamma(0.05, 40.0, (lda_data.V, 19))
+    table = eta + rng.gamma(0.05, 40.0, (lda_data.V, n_topics))
     table[4] = eta
     found = []
     for dtype in ("float64", "float32"):
-        config = config_of(eta=eta, dtype=dtype, n_components=19, alpha=0.3)
+        config = config_of(eta=eta, dtype=dtype, n_components=n_topics, alpha=0.3)
         model = Native(config)
         step = Step("factorised", "posterior")
         own = block_of(dtype=np.dtype(dtype), weights=None)
