@@ -75,7 +75,7 @@ def thread_settings() -> dict[str, str]:
 
     With OMP_WAIT_POLICY=passive, for one, a thread that waits sleeps, and is late for each region.
     """
-    names = ("OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "VEMFAST_ISA")
+    names = ("OMP_", "GOMP_", "KMP_BLOCKTIME", "OPENBLAS_", "MKL_", "VEMFAST_ISA")
     return {name: os.environ[name] for name in sorted(os.environ) if name.startswith(names)}
 
 
