@@ -221,8 +221,9 @@ static bool vae_below(const float* gradient, std::size_t first, std::size_t end,
     return wrong == 0;
 }
 
-// Numbers this small do not move a weight; the subnormal ones that the moments of an unused weight
-// end in would cost a hundred times the time. (The same in vemfast/reference/vae.py.)
+// Beside an epsilon of 1e-12 or more, numbers this small do not move a weight; the subnormal ones
+// that the moments of an unused weight end in would cost a hundred times the time. (The same in
+// vemfast/reference/vae.py.)
 inline constexpr float kLeastMoment = 1e-18F;
 inline constexpr float kLeastSquare = 1e-30F;
 

@@ -3,8 +3,8 @@
 // Matrices of a batch (inputs, outputs, gradients) are row-major, their rows padded to a multiple
 // of kVaePad floats, so that every strip of columns has whole vectors. Weights lie in panels: strip
 // by strip, `inputs` rows of panel_columns numbers each, zeros in the columns that do not exist;
-// intercepts are padded with zeros likewise. Padding of gradients is zero, other padding is never
-// read as data.
+// intercepts are padded with zeros likewise. Padding of gradients is zero; other padding is
+// finite, and in no result.
 #pragma once
 
 #include <cstddef>
@@ -87,8 +87,8 @@ struct AdamTask {
 // Both at once, a piece of a strip after the other: the gradients are used while they are in the
 // cache, and kept nowhere.
 struct StepTask {
-    WeightsTask layer;      // without a place for gradients
-    AdamTask adam;          // likewise
+    WeightsTask layer;      // whose places for gradients nothing is written to
+    AdamTask adam;          // whose gradients nothing is read of
     std::size_t coefs = 0;  // where the layer's numbers are among the weights
     std::size_t intercepts = 0;
 };

@@ -38,7 +38,7 @@ inline std::size_t count_present(const T* gamma, const T* alpha, std::size_t ld)
 // of ld, padded to groups.
 template <class T>
 struct PresentSpace {
-    T* rows;  // ld / 2 x n_padded
+    T* rows;  // ld / 2 x n_padded; of a document that starts from ones ld x n_padded
     T* alpha;
     T* gamma;
     T* e;
@@ -204,7 +204,8 @@ inline void write_gamma(const PresentTopics<T>& topics, T* gamma) {
         gamma[topics.space.topics[i]] = topics.space.gamma[i];
 }
 
-// The same with the present topics alone.
+// The same with the present topics alone, which become fewer on the way. The document gets its
+// gamma, but no shares.
 template <class T>
 static Ended iterate(PresentTopics<T>& topics, T enough, Steps& steps, T* gamma) {
     Ended ended = Ended::done;

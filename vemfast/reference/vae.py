@@ -58,7 +58,8 @@ NOT_FINITE = (
     "rate was halved; standardise X or lower learning_rate_init"
 )
 _LARGEST_GRADIENT = 1e18  # of a row: Adam squares it in single precision
-# Less does not move a weight, but subnormal numbers take a hundred times the time.
+# Less does not move a weight, beside an epsilon of 1e-12 or more; but subnormal numbers take a
+# hundred times the time.
 _LEAST_MOMENT, _LEAST_SQUARE = 1e-18, 1e-30
 
 
