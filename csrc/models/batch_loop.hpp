@@ -32,6 +32,18 @@ struct LoopControl {
     const FitCallback& callback;
 };
 
+// What every fit is told of its loop.
+struct LoopOptions {
+    double tol = 1e-3;  // nats a unit of weight
+    int max_iter = 100;
+    int n_init = 1;
+    FitCallback callback;  // of a single fit
+
+    LoopControl control(double total_weight, bool is_float) const {
+        return {tol, max_iter, total_weight, is_float, callback};
+    }
+};
+
 // Memory that is used again from fit to fit.
 struct LoopSpace {
     std::vector<double> next, next_stats, proposal;
@@ -103,6 +115,19 @@ void best_of_starts(int n_init, std::uint64_t random_state, FitState& state, Fit
     }
     if (!found)
         std::rethrow_exception(failure);
+}
+
+// All starts of a fit, each from what init(seed) leaves in `state`: the one of highest objective.
+template <class Fit, class Init>
+FitState fit_from_starts(Fit& fit, const LoopControl& control, int n_init,
+                         std::uint64_t random_state, FitState& state, Init&& init) {
+    FitState best;
+    LoopSpace space;
+    best_of_starts(n_init, random_state, state, best, [&](std::uint64_t seed) {
+        init(seed);
+        iterate(fit, control, state, space);
+    });
+    return best;
 }
 
 }  // namespace vemfast::models

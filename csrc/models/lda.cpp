@@ -14,12 +14,6 @@
 
 namespace vemfast::models {
 
-namespace {
-
-constexpr std::size_t kLeafWords = 64;
-
-}  // namespace
-
 double dirichlet_normaliser(const double* alpha, std::size_t K) {
     double all = 0;
     double value = 0;

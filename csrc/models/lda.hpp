@@ -22,6 +22,15 @@ namespace vemfast::models {
 
 enum class Learn : int { no, vector, symmetric };
 
+// Words of a leaf of the sums over the vocabulary: it fixes their order.
+constexpr std::size_t kLeafWords = 64;
+
+inline double count_at(const detail::Documents& documents, std::int64_t entry) {
+    return documents.counts_are_float
+               ? static_cast<double>(static_cast<const float*>(documents.counts)[entry])
+               : static_cast<const double*>(documents.counts)[entry];
+}
+
 // log Gamma(sum alpha) - sum log Gamma(alpha_k) of K numbers.
 double dirichlet_normaliser(const double* alpha, std::size_t K);
 

@@ -20,12 +20,6 @@ constexpr double kCommon = 0.1;
 constexpr double kJitter = 0.05;
 constexpr double kSeen = 2.0;
 
-double count_at(const Documents& documents, std::int64_t entry) {
-    return documents.counts_are_float
-               ? static_cast<double>(static_cast<const float*>(documents.counts)[entry])
-               : static_cast<const double*>(documents.counts)[entry];
-}
-
 // Tokens of each document, and of all.
 struct Tokens {
     explicit Tokens(const Documents& documents) {
@@ -60,16 +54,10 @@ class LdaFit {
     }
 
     FitState run(std::uint64_t random_state) {
-        const LoopControl control{options_.tol, options_.max_iter, tokens_.total, model_.is_float(),
-                                  options_.callback};
         FitState state;
-        FitState best;
-        LoopSpace space;
-        best_of_starts(options_.n_init, random_state, state, best, [&](std::uint64_t seed) {
-            init(seed, state);
-            iterate(*this, control, state, space);
-        });
-        return best;
+        return fit_from_starts(*this, options_.control(tokens_.total, model_.is_float()),
+                               options_.n_init, random_state, state,
+                               [&](std::uint64_t seed) { init(seed, state); });
     }
 
     // ---- what the loop asks ----------------------------------------------------------------

@@ -13,17 +13,15 @@ namespace vemfast::models {
 // Topics that begin as documents, mixed with the words of all: chosen at random, or far apart.
 enum class LdaStart : int { spread, documents };
 
-struct LdaFitOptions {
+struct LdaFitOptions : LoopOptions {
+    LdaFitOptions() : LoopOptions{0, 10, 1, {}} {}  // tol: nats a token
+
     detail::DocumentRule rule = detail::DocumentRule::factorised;
     ParameterRule parameter_rule = ParameterRule::posterior;
     int max_inner = 100;
     double inner_tol = 1e-3;
-    double tol = 0;  // nats a token
-    int max_iter = 10;
-    int n_init = 1;
     LdaStart start = LdaStart::spread;
     std::vector<double> topics;  // V x K, probabilities: where all begin; empty: by `start`
-    FitCallback callback;
 };
 
 // Fits `model` to the documents, within a PollScope. Throws std::invalid_argument, NumericalError,

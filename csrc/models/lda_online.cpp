@@ -14,7 +14,6 @@ using detail::Documents;
 
 namespace {
 
-constexpr std::size_t kLeafWords = 64;
 constexpr double kLeastFactor = 1e-100;  // below it the table is multiplied out
 
 }  // namespace

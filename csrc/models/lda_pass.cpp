@@ -30,7 +30,7 @@ constexpr std::int64_t kGroupEntries = 2048;
 constexpr std::size_t kGroupDocuments = 128;
 constexpr std::int64_t kRangeEntries = 4096;  // of the words that are one item of phase B
 constexpr std::size_t kRangeWords = 512;
-constexpr std::size_t kLeafWords = 128;
+constexpr std::size_t kWordsOfASum = 128;
 
 template <class T>
 const LdaEntry<T>& entry() {
@@ -247,7 +247,7 @@ void run_e_step(const LdaTable& table, const Documents& documents, const LdaPass
     log_theta[K] = weight;
 
     double log_joint = 0;
-    const RowPass words{V, kLeafWords, 1, pass.n_threads};
+    const RowPass words{V, kWordsOfASum, 1, pass.n_threads};
     const auto view = table.view<T>();
     sum_over_rows(
         words, 1, poll,
@@ -276,12 +276,6 @@ void run_infer(const LdaTable& table, const LdaPass& pass, const Poll& poll,
         entry<T>().documents(task, group == 0 ? 0 : groups[group - 1], groups[group], longest,
                              workspaces.of(slot), nullptr);
     });
-}
-
-double count_at(const Documents& documents, std::int64_t i) {
-    return documents.counts_are_float
-               ? static_cast<double>(static_cast<const float*>(documents.counts)[i])
-               : static_cast<const double*>(documents.counts)[i];
 }
 
 }  // namespace
