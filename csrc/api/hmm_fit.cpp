@@ -311,9 +311,9 @@ HiddenMarkov fit_gaussian(Chosen& chosen, const Rows& rows, Lengths lengths,
     Rows unweighted = rows;
     unweighted.weights = {};
     const detail::RowsView view = models::view_of(unweighted);
-    const models::SeriesFitted fitted = models::fit_gaussian_chain(
-        chain_of(common, &like), {view, view.is_float}, parts.view(), options_of(common, chosen),
-        emission, random_state, n_threads, poll);
+    const models::SeriesFitted fitted =
+        models::fit_chain(chain_of(common, &like), {view, view.is_float}, parts.view(),
+                          options_of(common, chosen), &emission, random_state, n_threads, poll);
     Attributes out = chosen.attributes(view.n_features);
     const std::size_t at = add_chain(fitted, common.K, out);
     add_gaussians(fitted, at, common.K, emission.covariance_type, out);
@@ -354,9 +354,9 @@ HiddenMarkov fit_discrete(Chosen& chosen, const Rows& rows, Lengths lengths,
     emission.lloyd = common.by_kmeans ? emission.lloyd : 0;
     emission.shapes = choice.shapes;
     const models::HmmRows steps{choice.data->with_base(n_threads, poll), choice.data->is_float()};
-    const models::SeriesFitted fitted = models::fit_discrete_chain(
-        chain_of(common, choice.mixture.get()), steps, parts.view(), options_of(common, chosen),
-        emission, random_state, n_threads, poll);
+    const models::SeriesFitted fitted =
+        models::fit_chain(chain_of(common, choice.mixture.get()), steps, parts.view(),
+                          options_of(common, chosen), &emission, random_state, n_threads, poll);
     Attributes out = chosen.attributes(choice.reader.n_features);
     const std::size_t at = add_chain(fitted, common.K, out);
     api::add_components(choice, names, fitted.state.kind, fitted.state.params.data() + at, out);

@@ -1,7 +1,6 @@
 // The discrete mixtures for Python: parameters and statistics are one-dimensional float64 arrays;
 // rows are a strided matrix of bytes, codes or counts, or the three arrays of a CSR matrix, used in
 // place.
-#include <array>
 #include <string_view>
 
 #include "bindings/arguments.hpp"

@@ -1,5 +1,4 @@
 // Discrete mixtures of many data sets in one call.
-#include <array>
 #include <cstdint>
 #include <string_view>
 #include <utility>

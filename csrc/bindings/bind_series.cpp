@@ -1,5 +1,4 @@
 // Hidden Markov models of many data sets in one call.
-#include <array>
 #include <cstdint>
 #include <string_view>
 #include <utility>
@@ -113,7 +112,7 @@ py::dict fit_gaussian(const HiddenMarkov& like, const py::array& X, const Offset
     const auto data = series_data({view, view.is_float}, lengths, sets, weights, seeds);
     const std::uint64_t* states = seeds.data();
     return to_dict(call_native([&](const Poll& poll) {
-        return models::fit_gaussian_series(like, data, options, emission, states, n_threads, poll);
+        return models::fit_series(like, data, options, &emission, states, n_threads, poll);
     }));
 }
 
@@ -145,7 +144,7 @@ py::dict fit_discrete(const HiddenMarkov& like, const py::array& X, const Option
     const auto data = series_data({view, is_float}, lengths, sets, weights, seeds);
     const std::uint64_t* states = seeds.data();
     return to_dict(call_native([&](const Poll& poll) {
-        return models::fit_discrete_series(like, data, options, emission, states, n_threads, poll);
+        return models::fit_series(like, data, options, &emission, states, n_threads, poll);
     }));
 }
 

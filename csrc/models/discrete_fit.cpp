@@ -53,15 +53,8 @@ class DiscreteFit {
 
     // Runs all starts; the result is that of highest objective.
     FitState run(std::uint64_t random_state) {
-        const LoopControl control{options_.tol, options_.max_iter, total_weight_, is_float_,
-                                  options_.callback};
-        FitState best;
-        LoopSpace space;
-        best_of_starts(options_.n_init, random_state, state_, best, [&](std::uint64_t seed) {
-            init(seed);
-            iterate(*this, control, state_, space);
-        });
-        return best;
+        return fit_from_starts(*this, options_.control(total_weight_, is_float_), options_.n_init,
+                               random_state, state_, [&](std::uint64_t seed) { init(seed); });
     }
 
     // ---- what the loop asks ----------------------------------------------------------------

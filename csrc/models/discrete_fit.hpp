@@ -22,18 +22,14 @@ struct DiscreteData {
 };
 
 // How mixtures are fitted; the same for every data set.
-struct DiscreteFitOptions {
+struct DiscreteFitOptions : LoopOptions {
     detail::LocalRule local_rule = detail::LocalRule::exact;
     ParameterRule parameter_rule = ParameterRule::point;
-    double tol = 1e-3;  // nats a row
-    int max_iter = 100;
-    int n_init = 1;
     Start start = Start::kmeans;
     std::vector<double> weights, table;  // K, F x K: where all begin; empty: by `start`
     // Poisson rates: the shapes of priors whose rates are each data set's own, so that they have
     // its means; empty: the priors are the model's.
     std::vector<double> shapes;
-    FitCallback callback;  // of a single fit
 };
 
 // One fit, and of a posterior E[weights].

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <type_traits>
+#include <variant>
 
 #include "models/batch_fit.hpp"
 #include "models/data_sets.hpp"
@@ -76,15 +78,9 @@ class SeriesFit {
     // highest objective.
     template <class First>
     FitState run(std::uint64_t random_state, First&& first) {
-        const LoopControl control{options_.tol, options_.max_iter, series_.total_weight, is_float_,
-                                  options_.callback};
-        FitState best;
-        LoopSpace space;
-        best_of_starts(options_.n_init, random_state, state_, best, [&](std::uint64_t seed) {
-            init([&](double* out) { first(seed, out); });
-            iterate(*this, control, state_, space);
-        });
-        return best;
+        return fit_from_starts(
+            *this, options_.control(series_.total_weight, is_float_), options_.n_init, random_state,
+            state_, [&](std::uint64_t seed) { init([&](double* out) { first(seed, out); }); });
     }
 
     // ---- what the loop asks ----------------------------------------------------------------
@@ -175,10 +171,8 @@ class SeriesFit {
 // The emissions of one data set, Gaussian.
 class GaussianSeries {
   public:
-    using Options = GaussianMixtureOptions;
-
-    GaussianSeries(const HiddenMarkov& /*like*/, const Series& series, const Options& options,
-                   int n_threads, const Poll& poll)
+    GaussianSeries(const HiddenMarkov& /*like*/, const Series& series,
+                   const GaussianMixtureOptions& options, int n_threads, const Poll& poll)
         : options_(options),
           view_(std::get<detail::RowsView>(series.rows.rows)),
           n_threads_(n_threads),
@@ -203,7 +197,7 @@ class GaussianSeries {
     }
 
   private:
-    const Options& options_;
+    const GaussianMixtureOptions& options_;
     detail::RowsView view_;
     int n_threads_;
     const Poll& poll_;
@@ -214,10 +208,8 @@ class GaussianSeries {
 // The emissions of one data set, of a discrete family.
 class DiscreteSeries {
   public:
-    using Options = DiscreteSeriesOptions;
-
-    DiscreteSeries(const HiddenMarkov& like, const Series& series, const Options& options,
-                   int /*n_threads*/, const Poll& /*poll*/)
+    DiscreteSeries(const HiddenMarkov& like, const Series& series,
+                   const DiscreteSeriesOptions& options, int /*n_threads*/, const Poll& /*poll*/)
         : options_(options),
           shared_(*std::get<const DiscreteMixture*>(like.emission())),
           family_(std::get<detail::IndexedRows>(series.rows.rows)),
@@ -240,7 +232,7 @@ class DiscreteSeries {
     }
 
   private:
-    const Options& options_;
+    const DiscreteSeriesOptions& options_;
     const DiscreteMixture& shared_;
     const detail::IndexedRows& family_;
     const double* weights_;
@@ -257,12 +249,16 @@ bool has_empty_state(const HiddenMarkov& model, const FitState& state) {
     return state.kind == Kind::point && *std::min_element(counts, counts + K) <= 0;
 }
 
-template <class Emission>
-SeriesFitted fit_chain(const HiddenMarkov& like, const HmmRows& rows, const Sequences& sequences,
-                       const SeriesOptions& options, const typename Emission::Options& emission,
-                       std::uint64_t random_state, int n_threads, const Poll& poll) {
+template <class Options>
+using SeriesOf = std::conditional_t<std::is_same_v<Options, GaussianMixtureOptions>, GaussianSeries,
+                                    DiscreteSeries>;
+
+template <class Options>
+SeriesFitted fit_one(const HiddenMarkov& like, const HmmRows& rows, const Sequences& sequences,
+                     const SeriesOptions& options, const Options& emission,
+                     std::uint64_t random_state, int n_threads, const Poll& poll) {
     const Series series = series_of(rows, sequences);
-    Emission own(like, series, emission, n_threads, poll);
+    SeriesOf<Options> own(like, series, emission, n_threads, poll);
     const HiddenMarkov model = like.over(own.emission());
     SeriesFit fit(model, series, options, n_threads, poll);
     SeriesFitted out{
@@ -277,11 +273,12 @@ SeriesFitted fit_chain(const HiddenMarkov& like, const HmmRows& rows, const Sequ
     return out;
 }
 
-template <class Emission>
-SeriesFits fit_series(const HiddenMarkov& like, const SeriesData& data,
-                      const SeriesOptions& options, const typename Emission::Options& emission,
-                      std::size_t origin_size, const std::uint64_t* random_states, int n_threads,
-                      const Poll& poll) {
+template <class Options>
+SeriesFits fit_each(const HiddenMarkov& like, const SeriesData& data, const SeriesOptions& options,
+                    const Options& emission, const std::uint64_t* random_states, int n_threads,
+                    const Poll& poll) {
+    const auto* const* gaussian = std::get_if<const GaussianMixture*>(&like.emission());
+    const std::size_t origin_size = gaussian == nullptr ? 0 : (*gaussian)->n_features();
     const std::size_t n = data.n_sets;
     const std::size_t K = like.n_states();
     const bool posterior = options.parameter_rule == ParameterRule::posterior;
@@ -298,7 +295,7 @@ SeriesFits fit_series(const HiddenMarkov& like, const SeriesData& data,
     out.chain_means.resize(posterior ? n * K * (K + 1) : 0, kNothing);
     out.origins.resize(n * origin_size, kNothing);
     Recorder recorder(out, n);
-    const auto fit_one = [&](std::size_t i, int /*slot*/, int threads, const Poll& ask) {
+    const auto fit_set = [&](std::size_t i, int /*slot*/, int threads, const Poll& ask) {
         recorder.guarded(i, [&] {
             const auto first = static_cast<std::size_t>(first_step[i]);
             const HmmRows rows =
@@ -308,8 +305,8 @@ SeriesFits fit_series(const HiddenMarkov& like, const SeriesData& data,
             sequences.n = static_cast<std::size_t>(data.sets[i + 1] - data.sets[i]);
             if (data.sequences.weights != nullptr)
                 sequences.weights = data.sequences.weights + data.sets[i];
-            const SeriesFitted fitted = fit_chain<Emission>(
-                like, rows, sequences, options, emission, random_states[i], threads, ask);
+            const SeriesFitted fitted =
+                fit_one(like, rows, sequences, options, emission, random_states[i], threads, ask);
             const FitState& state = fitted.state;
             std::copy(state.params.begin(), state.params.end(),
                       out.params.data() + i * out.params_size);
@@ -325,57 +322,43 @@ SeriesFits fit_series(const HiddenMarkov& like, const SeriesData& data,
         const auto size = static_cast<double>(like.stats_size());
         return steps * (size + 3.0 * static_cast<double>(K * K));
     };
-    for_data_sets(n, n_threads, poll, work, fit_one);
+    for_data_sets(n, n_threads, poll, work, fit_set);
     recorder.finish();
     return out;
 }
 
-void check_emission(const HiddenMarkov& like, const GaussianMixtureOptions& emission) {
+// Throws std::invalid_argument before there is a fit.
+void check_emission(const HiddenMarkov& like, const HmmRows& /*rows*/,
+                    const GaussianMixtureOptions& emission) {
     check_options(emission, std::get<const GaussianMixture*>(like.emission())->n_features());
 }
 
-void check_emission(const HmmRows& rows) {
+void check_emission(const HiddenMarkov& /*like*/, const HmmRows& rows,
+                    const DiscreteSeriesOptions& /*emission*/) {
     require(!detail::is_csr(std::get<detail::IndexedRows>(rows.rows).storage),
             "series of one fit each are dense");
 }
 
 }  // namespace
 
-SeriesFitted fit_gaussian_chain(const HiddenMarkov& like, const HmmRows& rows,
-                                const Sequences& sequences, const SeriesOptions& options,
-                                const GaussianMixtureOptions& emission, std::uint64_t random_state,
-                                int n_threads, const Poll& poll) {
-    check_emission(like, emission);
-    return fit_chain<GaussianSeries>(like, rows, sequences, options, emission, random_state,
-                                     n_threads, poll);
+SeriesFitted fit_chain(const HiddenMarkov& like, const HmmRows& rows, const Sequences& sequences,
+                       const SeriesOptions& options, const EmissionOptions& emission,
+                       std::uint64_t random_state, int n_threads, const Poll& poll) {
+    const auto fit = [&](const auto* own) {
+        check_emission(like, rows, *own);
+        return fit_one(like, rows, sequences, options, *own, random_state, n_threads, poll);
+    };
+    return std::visit(fit, emission);
 }
 
-SeriesFitted fit_discrete_chain(const HiddenMarkov& like, const HmmRows& rows,
-                                const Sequences& sequences, const SeriesOptions& options,
-                                const DiscreteSeriesOptions& emission, std::uint64_t random_state,
-                                int n_threads, const Poll& poll) {
-    check_emission(rows);
-    return fit_chain<DiscreteSeries>(like, rows, sequences, options, emission, random_state,
-                                     n_threads, poll);
-}
-
-SeriesFits fit_gaussian_series(const HiddenMarkov& like, const SeriesData& data,
-                               const SeriesOptions& options, const GaussianMixtureOptions& emission,
-                               const std::uint64_t* random_states, int n_threads,
-                               const Poll& poll) {
-    const std::size_t D = std::get<const GaussianMixture*>(like.emission())->n_features();
-    check_emission(like, emission);
-    return fit_series<GaussianSeries>(like, data, options, emission, D, random_states, n_threads,
-                                      poll);
-}
-
-SeriesFits fit_discrete_series(const HiddenMarkov& like, const SeriesData& data,
-                               const SeriesOptions& options, const DiscreteSeriesOptions& emission,
-                               const std::uint64_t* random_states, int n_threads,
-                               const Poll& poll) {
-    check_emission(data.rows);
-    return fit_series<DiscreteSeries>(like, data, options, emission, 0, random_states, n_threads,
-                                      poll);
+SeriesFits fit_series(const HiddenMarkov& like, const SeriesData& data,
+                      const SeriesOptions& options, const EmissionOptions& emission,
+                      const std::uint64_t* random_states, int n_threads, const Poll& poll) {
+    const auto fit = [&](const auto* own) {
+        check_emission(like, data.rows, *own);
+        return fit_each(like, data, options, *own, random_states, n_threads, poll);
+    };
+    return std::visit(fit, emission);
 }
 
 }  // namespace vemfast::models

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <variant>
 #include <vector>
 
 #include "models/fit_records.hpp"
@@ -23,15 +24,11 @@ struct SeriesData {
 };
 
 // How chains are fitted; the same for every data set.
-struct SeriesOptions {
+struct SeriesOptions : LoopOptions {
     detail::LocalRule local_rule = detail::LocalRule::exact;
     bool factorised = false;  // in place of local_rule
     ParameterRule parameter_rule = ParameterRule::point;
-    double tol = 1e-3;  // nats a step
-    int max_iter = 100;
-    int n_init = 1;
     std::vector<double> start, transitions;  // K, K x K: where every chain begins
-    FitCallback callback;                    // of a single fit
 };
 
 // How the emissions of discrete families are configured and begin.
@@ -43,6 +40,9 @@ struct DiscreteSeriesOptions {
     std::vector<double> shapes;
 };
 
+// How the emissions begin, of the kind that the model has.
+using EmissionOptions = std::variant<const GaussianMixtureOptions*, const DiscreteSeriesOptions*>;
+
 // One fit, of a posterior E[start] and E[transitions], and of Gaussian emissions the origin.
 struct SeriesFitted {
     FitState state;
@@ -51,18 +51,10 @@ struct SeriesFitted {
 
 // Fits `like`, with the emissions that the data ask for, to all sequences of one data set, within a
 // PollScope. Throws std::invalid_argument, NumericalError, Interrupted.
-VEMFAST_API SeriesFitted fit_gaussian_chain(const HiddenMarkov& like, const HmmRows& rows,
-                                            const Sequences& sequences,
-                                            const SeriesOptions& options,
-                                            const GaussianMixtureOptions& emission,
-                                            std::uint64_t random_state, int n_threads,
-                                            const Poll& poll);
-VEMFAST_API SeriesFitted fit_discrete_chain(const HiddenMarkov& like, const HmmRows& rows,
-                                            const Sequences& sequences,
-                                            const SeriesOptions& options,
-                                            const DiscreteSeriesOptions& emission,
-                                            std::uint64_t random_state, int n_threads,
-                                            const Poll& poll);
+VEMFAST_API SeriesFitted fit_chain(const HiddenMarkov& like, const HmmRows& rows,
+                                   const Sequences& sequences, const SeriesOptions& options,
+                                   const EmissionOptions& emission, std::uint64_t random_state,
+                                   int n_threads, const Poll& poll);
 
 // Arrays over the data sets, one after another; NaN where a fit failed. Degenerate: a state that no
 // step is in.
@@ -75,15 +67,9 @@ struct SeriesFits : FitRecords {
 
 // Fits `like`, with the emissions that each data set asks for. A data set that cannot be fitted is
 // reported and stops nothing. Throws Interrupted.
-VEMFAST_API SeriesFits fit_gaussian_series(const HiddenMarkov& like, const SeriesData& data,
-                                           const SeriesOptions& options,
-                                           const GaussianMixtureOptions& emission,
-                                           const std::uint64_t* random_states, int n_threads,
-                                           const Poll& poll);
-VEMFAST_API SeriesFits fit_discrete_series(const HiddenMarkov& like, const SeriesData& data,
-                                           const SeriesOptions& options,
-                                           const DiscreteSeriesOptions& emission,
-                                           const std::uint64_t* random_states, int n_threads,
-                                           const Poll& poll);
+VEMFAST_API SeriesFits fit_series(const HiddenMarkov& like, const SeriesData& data,
+                                  const SeriesOptions& options, const EmissionOptions& emission,
+                                  const std::uint64_t* random_states, int n_threads,
+                                  const Poll& poll);
 
 }  // namespace vemfast::models
