@@ -11,27 +11,33 @@
 #include "../latents/chain_sweep.hpp"
 #include "chain_emission.hpp"
 #include "chain_recursions.hpp"
+#include "chain_runs.hpp"
+#include "chain_space.hpp"
 
 namespace vemfast::VEMFAST_LEVEL {
 namespace {
 
 template <class Emission>
-class ChainPass {
+class ChainPass : ChainSpace, ChainRuns {
   public:
     using Steps = typename Emission::Steps;
 
     // Bytes of the workspace of one thread.
     static std::size_t bytes(const ChainTables& chain, const Steps& steps,
                              const ChainSizes& sizes) {
-        ChainPass pass(chain, sizes);
-        return pass.carve_from(nullptr) + Emission::bytes(steps);
+        return ChainPass(chain, steps, sizes, nullptr).used() + Emission::bytes(steps);
     }
 
     ChainPass(const ChainTables& chain, const Steps& steps, const ChainSizes& sizes, void* memory)
-        : ChainPass(chain, sizes) {
-        char* start = static_cast<char*>(memory);
-        behind_ = start + carve_from(start);
-        steps_ = &steps;
+        : ChainSpace(chain, sizes, memory), steps_(&steps) {
+        a_ = take_rows(most_);
+        b_ = take(most_ * ld_);
+        r_ = take(most_ + kLanes<double>);
+        shift_ = take(tile_);
+        w_ = take(tile_);
+        g_ = take(tile_ * ld_);
+        h_ = take(2 * ld_);
+        pairs_ = take(K_ * ld_);
     }
 
     // Statistics (or posteriors, with stats null) of a part. Sequences without a normal number of
@@ -39,7 +45,7 @@ class ChainPass {
     // statistics may have been added already.
     bool leaf(const ChainPart& part, const double* weights, const ChainOutcome& outcome,
               double* stats) {
-        Emission emission(*steps_, behind_);
+        Emission emission(*steps_, behind());
         part_ = part;
         forward(emission, outcome, true, nullptr, 0);
         return backward(emission, weights, outcome, stats);
@@ -50,7 +56,7 @@ class ChainPass {
     // `checkpoints`, ld each.
     void filter(const ChainPart& part, const ChainOutcome& outcome, std::size_t every,
                 double* checkpoints) {
-        Emission emission(*steps_, behind_);
+        Emission emission(*steps_, behind());
         part_ = part;
         forward(emission, outcome, false, checkpoints, every);
     }
@@ -59,7 +65,7 @@ class ChainPass {
     // the last run; marks the sequence if there is none.
     void smooth(const ChainPart& part, const ChainOutcome& outcome, std::size_t every,
                 double* checkpoints) {
-        Emission emission(*steps_, behind_);
+        Emission emission(*steps_, behind());
         part_ = part;
         start_backward(h_);
         const std::size_t n_tiles = (part.n_steps + tile_ - 1) / tile_;
@@ -77,7 +83,7 @@ class ChainPass {
 
     // Likelihoods and shifts of the part's steps, to keep.
     void keep(const ChainPart& part, double* b, double* shift) {
-        Emission emission(*steps_, behind_);
+        Emission emission(*steps_, behind());
         for (std::size_t lo = 0; lo < part.n_steps; lo += tile_) {
             const std::size_t n = at_most(part.n_steps - lo, tile_);
             emission.likelihoods(part.first + lo, n, b + lo * ld_, ld_, shift + lo);
@@ -86,7 +92,7 @@ class ChainPass {
 
     // Scores by step, n_steps x K.
     void scores(const ChainPart& part, double* out) {
-        Emission emission(*steps_, behind_);
+        Emission emission(*steps_, behind());
         for (std::size_t lo = 0; lo < part.n_steps; lo += tile_) {
             const std::size_t n = at_most(part.n_steps - lo, tile_);
             emission.scores(part.first + lo, n, b_, ld_);
@@ -99,7 +105,7 @@ class ChainPass {
     // row is wanted, in `last`. `next`: the state after the piece, or -1.
     void decode(const ChainPart& part, std::int32_t next, double* log_joint, std::int32_t* labels,
                 double* last) {
-        Emission emission(*steps_, behind_);
+        Emission emission(*steps_, behind());
         part_ = part;
         double* rows = part.kept != nullptr ? part.kept + ld_ : a_;
         begin_rows(rows);
@@ -137,7 +143,7 @@ class ChainPass {
     // Paths drawn from the posterior; `offset`: global index of step 0. `next` as above.
     void draw(const ChainPart& part, std::int32_t next, std::uint64_t seed, std::uint32_t iteration,
               std::uint64_t offset, const ChainOutcome& outcome, std::int32_t* labels) {
-        Emission emission(*steps_, behind_);
+        Emission emission(*steps_, behind());
         part_ = part;
         forward(emission, outcome, true, nullptr, 0);
         for (std::size_t t = 0; t < part.n_steps; t += kLanes<double>)
@@ -164,7 +170,7 @@ class ChainPass {
     // Statistics of a part whose steps have `labels`.
     void count(const ChainPart& part, const double* weights, const ChainOutcome& outcome,
                const std::int32_t* labels, double* stats) {
-        Emission emission(*steps_, behind_);
+        Emission emission(*steps_, behind());
         part_ = part;
         double* starts = stats + 2;
         double* transitions = starts + K_;
@@ -191,7 +197,7 @@ class ChainPass {
     // values, too) and the base measures in stats[1].
     void sweep(const ChainPart& part, const double* weights, const ChainSweeps& sweeps,
                const ChainOutcome& outcome, double* stats) {
-        Emission emission(*steps_, behind_);
+        Emission emission(*steps_, behind());
         part_ = part;
         clear(pairs_, K_ * ld_);
         clear(a_ - ld_, ld_);
@@ -246,7 +252,7 @@ class ChainPass {
     // Adds the statistics of the emissions under given shares (n_steps x K), weights included.
     void add_shares(const ChainPart& part, const double* shares, const double* weights,
                     double* stats) {
-        Emission emission(*steps_, behind_);
+        Emission emission(*steps_, behind());
         for (std::size_t lo = 0; lo < part.n_steps; lo += tile_) {
             const std::size_t n = at_most(part.n_steps - lo, tile_);
             for (std::size_t t = 0; t < n; ++t) {
@@ -259,87 +265,6 @@ class ChainPass {
     }
 
   private:
-    // Steps [lo, hi) of the part, of one sequence.
-    struct Run {
-        std::size_t sequence, lo, hi;
-        bool begins, ends;  // lo is its first step, hi - 1 its last
-    };
-
-    ChainPass(const ChainTables& chain, const ChainSizes& sizes)
-        : chain_(&chain),
-          K_(chain.n_states),
-          ld_(chain.ld),
-          tile_(sizes.tile_steps),
-          most_(sizes.most_steps) {}
-
-    std::size_t carve_from(char* memory) {
-        std::size_t used = 0;
-        const auto take = [&](double*& pointer, std::size_t count) {
-            if (memory != nullptr)  // without: only the bytes are asked for
-                pointer = reinterpret_cast<double*>(memory + used);
-            used += (count * sizeof(double) + 63) / 64 * 64;
-        };
-        take(a_, (most_ + 1) * ld_);
-        if (memory != nullptr)
-            a_ += ld_;  // a row before the first
-        take(b_, most_ * ld_);
-        take(r_, most_ + kLanes<double>);
-        take(shift_, tile_);
-        take(w_, tile_);
-        take(g_, tile_ * ld_);
-        take(h_, 2 * ld_);
-        take(pairs_, K_ * ld_);
-        return used;
-    }
-
-    std::size_t first_of(std::size_t sequence) const {
-        return sequence == 0 ? 0 : static_cast<std::size_t>(part_.ends[sequence - 1]);
-    }
-
-    Run run_of(std::size_t sequence, std::size_t lo, std::size_t hi) const {
-        const std::size_t first = first_of(sequence);
-        const auto end = static_cast<std::size_t>(part_.ends[sequence]);
-        const std::size_t from = first > part_.first + lo ? first - part_.first : lo;
-        const std::size_t to = end < part_.first + hi ? end - part_.first : hi;
-        return {sequence, from, to, from + part_.first == first, to + part_.first == end};
-    }
-
-    // Calls body for each sequence of steps [lo, lo + n) in order. Tiles come in order.
-    template <class Body>
-    void for_runs(std::size_t lo, std::size_t n, Body body) {
-        if (lo == 0)
-            sequence_ = part_.first_sequence;
-        std::size_t at = lo;
-        while (at < lo + n) {
-            const Run run = run_of(sequence_, at, lo + n);
-            body(run);
-            at = run.hi;
-            if (run.ends)
-                ++sequence_;
-        }
-    }
-
-    // The same from the last to the first; tiles come from the last.
-    template <class Body>
-    void for_runs_back(std::size_t lo, std::size_t n, Body body) {
-        if (lo + n == part_.n_steps)
-            sequence_ = part_.first_sequence + part_.n_sequences - 1;
-        std::size_t at = lo + n;
-        while (at > lo) {
-            const Run run = run_of(sequence_, lo, at);
-            body(run);
-            at = run.lo;
-            if (run.begins && at + part_.first > 0)
-                --sequence_;
-        }
-    }
-
-    template <class Body>
-    void for_sequences(Body body) {
-        for (std::size_t i = 0; i < part_.n_sequences; ++i)
-            body(run_of(part_.first_sequence + i, 0, part_.n_steps));
-    }
-
     double* emission_stats(double* stats) const { return stats + K_ + K_ * K_; }
 
     double weight_of(const Run& run, const double* weights, const ChainOutcome& outcome) const {
@@ -350,11 +275,6 @@ class ChainPass {
 
     static std::size_t before(const std::int32_t* labels, std::size_t t) {
         return static_cast<std::size_t>(*(labels + t - 1));
-    }
-
-    void copy(const double* from, double* to) const {
-        for (std::size_t k = 0; k < ld_; ++k)
-            to[k] = from[k];
     }
 
     static void clear(double* from, std::size_t count) {
@@ -516,20 +436,15 @@ class ChainPass {
         return true;
     }
 
-    const ChainTables* chain_;
-    std::size_t K_, ld_, tile_, most_;
-    double* a_ = nullptr;
-    double* b_ = nullptr;
-    double* r_ = nullptr;
-    double* shift_ = nullptr;
-    double* w_ = nullptr;
-    double* g_ = nullptr;
-    double* h_ = nullptr;
-    double* pairs_ = nullptr;
-    char* behind_ = nullptr;
-    const Steps* steps_ = nullptr;
-    ChainPart part_;
-    std::size_t sequence_ = 0;
+    const Steps* steps_;
+    double* a_;
+    double* b_;
+    double* r_;
+    double* shift_;
+    double* w_;
+    double* g_;
+    double* h_;
+    double* pairs_;
 };
 
 }  // namespace

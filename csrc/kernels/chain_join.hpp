@@ -14,11 +14,10 @@
 #include "../latents/chain_path.hpp"
 #include "chain_emission.hpp"
 #include "chain_recursions.hpp"
+#include "chain_space.hpp"
 
 namespace vemfast::VEMFAST_LEVEL {
 namespace {
-
-constexpr std::size_t kWindow = 64;  // steps between two looks
 
 // Vectors whose ratio varies by less over the states have one direction.
 constexpr double kSameDirection = 0x1p-44;
@@ -30,26 +29,29 @@ constexpr double kSameShape = 0x1p-40;
 constexpr std::size_t kAhead = 512;
 
 template <class Emission>
-class ChainJoin {
+class ChainJoin : ChainSpace {
   public:
     using Steps = typename Emission::Steps;
 
     static std::size_t bytes(const ChainTables& chain, const Steps& steps,
                              const ChainSizes& sizes) {
-        ChainJoin join(chain, sizes);
-        return join.carve_from(nullptr) + Emission::bytes(steps);
+        return ChainJoin(chain, steps, sizes, nullptr).used() + Emission::bytes(steps);
     }
 
     ChainJoin(const ChainTables& chain, const Steps& steps, const ChainSizes& sizes, void* memory)
-        : ChainJoin(chain, sizes) {
-        char* start = static_cast<char*>(memory);
-        behind_ = start + carve_from(start);
-        steps_ = &steps;
+        : ChainSpace(chain, sizes, memory), steps_(&steps) {
+        if (K_ > kJoinedStates)
+            return;
+        rows_ = take_rows(most_ + kAhead);
+        b_ = take(kWindow * ld_);
+        r_ = take(kWindow);
+        shift_ = take(kWindow);
+        from_ = take(K_ * ld_);
     }
 
     // The forward and (unless null) the backward vector of step `at` - 1 of the sequence `part`.
     bool vectors(const ChainPart& part, std::size_t at, double* forward, double* backward) {
-        Emission emission(*steps_, behind_);
+        Emission emission(*steps_, behind());
         const bool found = look_back(at, [&](std::size_t steps) {
             begin(0.0, 1.0);
             for (std::size_t lo = at - steps; lo < at; lo += kWindow)
@@ -81,7 +83,7 @@ class ChainJoin {
 
     // The row of best log joints of step `at` - 1 of the sequence `part`, up to a constant.
     bool best_row(const ChainPart& part, std::size_t at, double* row) {
-        Emission emission(*steps_, behind_);
+        Emission emission(*steps_, behind());
         const bool found = look_back(at, [&](std::size_t steps) {
             begin(-__builtin_inf(), 0.0);
             for (std::size_t lo = at - steps; lo < at; lo += kWindow)
@@ -100,7 +102,7 @@ class ChainJoin {
     // sequence), with `left` steps of the sequence behind it; `log_joint`: the chunk's last entry
     // in its rows. False if paths to it from different states have not met.
     bool decode(const ChainPart& part, std::size_t left, double* log_joint, std::int32_t* labels) {
-        Emission emission(*steps_, behind_);
+        Emission emission(*steps_, behind());
         if (part.forward != nullptr)
             copy(part.forward, rows_ - ld_);
         const std::size_t n = part.n_steps + at_most(left, kAhead);
@@ -134,32 +136,6 @@ class ChainJoin {
     }
 
   private:
-    ChainJoin(const ChainTables& chain, const ChainSizes& sizes)
-        : chain_(&chain),
-          K_(chain.n_states),
-          ld_(chain.ld),
-          tile_(sizes.tile_steps),
-          most_(sizes.most_steps) {}
-
-    std::size_t carve_from(char* memory) {
-        std::size_t used = 0;
-        const auto take = [&](double*& pointer, std::size_t count) {
-            if (memory != nullptr)  // without: only the bytes are asked for
-                pointer = reinterpret_cast<double*>(memory + used);
-            used += (count * sizeof(double) + 63) / 64 * 64;
-        };
-        if (K_ > kJoinedStates)
-            return 0;
-        take(rows_, (most_ + kAhead + 1) * ld_);
-        if (memory != nullptr)
-            rows_ += ld_;  // a row before the first
-        take(b_, kWindow * ld_);
-        take(r_, kWindow);
-        take(shift_, kWindow);
-        take(from_, K_ * ld_);
-        return used;
-    }
-
     // Tries windows before step `at`, longer and longer ones.
     template <class Try>
     static bool look_back(std::size_t at, Try attempt) {
@@ -256,13 +232,7 @@ class ChainJoin {
     const double* vector_of(std::size_t i) const { return from_ + i * ld_; }
     double sum_of(std::size_t i) const { return sum_states(vector_of(i), ld_); }
 
-    void copy(const double* from, double* to) const {
-        for (std::size_t k = 0; k < ld_; ++k)
-            to[k] = from[k];
-    }
-
-    const ChainTables* chain_;
-    std::size_t K_, ld_, tile_, most_;
+    const Steps* steps_;
     double* rows_ = nullptr;
     double* b_ = nullptr;
     double* r_ = nullptr;
@@ -270,8 +240,6 @@ class ChainJoin {
     double* from_ = nullptr;
     std::int64_t exponents_[kJoinedStates] = {};
     bool normal_ = true;
-    char* behind_ = nullptr;
-    const Steps* steps_ = nullptr;
 };
 
 }  // namespace

@@ -95,9 +95,11 @@ struct ChainSweeps {
     double tolerance = 0;
 };
 
-// Most states for which chunks of a long sequence are joined at their ends (chain_join.hpp), and
-// most steps that are looked at on either side of an end.
+// Most states for which chunks of a long sequence are joined at their ends (chain_join.hpp), the
+// steps between two looks, which are scored at once as a tile is, and most steps that are looked at
+// on either side of an end.
 constexpr std::size_t kJoinedStates = 8;
+constexpr std::size_t kWindow = 64;
 constexpr std::size_t kLongestWindow = 2048;
 
 // Sizes of the workspace of one thread.

@@ -15,12 +15,14 @@ namespace vemfast::models {
 
 // Sizes that depend on the number of states alone: they fix the order of sums.
 struct ChainShape {
+    static constexpr std::size_t kQuantum = 64;  // steps; no tile has fewer
+    static_assert(kQuantum >= detail::kWindow, "the workspace of an emission is for a tile");
+
     std::size_t tile;   // steps that stay in cache
     std::size_t chunk;  // a piece of a long sequence; short ones are joined up to as many steps
     std::size_t whole;  // the longest sequence that is worked through in one piece
 
     explicit ChainShape(std::size_t n_states) {
-        constexpr std::size_t kQuantum = 64;
         const std::size_t row = 8 * ((n_states + 7) / 8 * 8);
         tile = std::clamp((std::size_t{64} << 10) / row / kQuantum * kQuantum, kQuantum,
                           std::size_t{512});
