@@ -363,17 +363,20 @@ HiddenMarkov fit_discrete(Chosen& chosen, const Rows& rows, Lengths lengths,
     return HiddenMarkov(out);
 }
 
+void check_class_name(const std::string& class_name) {
+    require(class_name == "GaussianHMM" || class_name == "BernoulliHMM" ||
+                class_name == "CategoricalHMM" || class_name == "PoissonHMM",
+            "'", class_name,
+            "' is no chain that is fitted without Python; those are GaussianHMM, BernoulliHMM, "
+            "CategoricalHMM and PoissonHMM");
+}
+
 HiddenMarkov fit_one(const std::string& class_name, const Rows& rows, Lengths lengths,
                      const FitOptions& options, std::uint64_t random_state, int n_threads,
                      const Poll& poll) {
     Chosen chosen(class_name, options);
     if (class_name == "GaussianHMM")
         return fit_gaussian(chosen, rows, lengths, random_state, n_threads, poll);
-    require(class_name == "BernoulliHMM" || class_name == "CategoricalHMM" ||
-                class_name == "PoissonHMM",
-            "'", class_name,
-            "' is no chain that is fitted without Python; those are GaussianHMM, BernoulliHMM, "
-            "CategoricalHMM and PoissonHMM");
     return fit_discrete(chosen, rows, lengths, random_state, n_threads, poll);
 }
 
@@ -385,6 +388,7 @@ HiddenMarkov HiddenMarkov::fit(const std::string& class_name, const Rows& rows, 
                                const FitOptions& options, std::uint64_t random_state, int n_threads,
                                const Poll& poll) {
     const PollScope asked(poll);  // also between passes that are too short to ask by themselves
+    check_class_name(class_name);
     return fit_one(class_name, rows, lengths, options, random_state, n_threads, poll);
 }
 
@@ -396,7 +400,9 @@ ManyFits<HiddenMarkov> HiddenMarkov::fit_many(const std::string& class_name,
                                               int n_threads, const Poll& poll) {
     require(lengths.empty() || lengths.size() == data.size(), "there are lengths for ",
             lengths.size(), " data sets, but ", data.size(), " data sets");
-    const auto work = [&](std::size_t i) { return api::work_of(data[i], 8); };
+    check_class_name(class_name);
+    const std::size_t K = api::n_components_of(class_name, options);
+    const auto work = [&](std::size_t i) { return api::work_of(class_name, data[i], K); };
     return api::fit_each<HiddenMarkov>(data.size(), options, random_states, n_threads, poll, work,
                                        [&](std::size_t i, int threads, const Poll& ask) {
                                            return fit_one(class_name, data[i],

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "api/chosen.hpp"
 #include "models/data_sets.hpp"
 #include "vemfast/errors.hpp"
 #include "vemfast/fit_options.hpp"
@@ -18,11 +19,18 @@
 
 namespace vemfast::api {
 
+// What all fits have; throws std::invalid_argument before there is one where it is no number of
+// them.
+inline std::size_t n_components_of(const std::string& class_name, const FitOptions& options) {
+    return static_cast<std::size_t>(Chosen(class_name, options).integer("n_components", 1, 1));
+}
+
 // Multiply-adds of an E-step over rows, about: what decides how threads are shared.
-inline double work_of(const Rows& rows, std::size_t n_components) {
+inline double work_of(const std::string& class_name, const Rows& rows, std::size_t n_components) {
     const auto D = static_cast<double>(rows.n_features);
     const auto K = static_cast<double>(n_components);
-    return static_cast<double>(rows.n) * K * (D * D + 3.0 * D + 3.0 * K);
+    const double of_row = class_name.starts_with("Gaussian") ? D * D + 3.0 * D : 2.0 * D;
+    return static_cast<double>(rows.n) * K * (of_row + 3.0 * K);
 }
 
 // fit(i, n_threads, poll) makes the i-th model; data sets that cannot be fitted are reported.

@@ -182,16 +182,19 @@ Mixture fit_discrete(Chosen& chosen, const Rows& rows, std::uint64_t random_stat
     return Mixture(out);
 }
 
+void check_class_name(const std::string& class_name) {
+    require(class_name == "GaussianMixture" || class_name == "BernoulliMixture" ||
+                class_name == "CategoricalMixture" || class_name == "PoissonMixture",
+            "'", class_name,
+            "' is no mixture; there are GaussianMixture, BernoulliMixture, CategoricalMixture and "
+            "PoissonMixture");
+}
+
 Mixture fit_one(const std::string& class_name, const Rows& rows, const FitOptions& options,
                 std::uint64_t random_state, int n_threads, const Poll& poll) {
     Chosen chosen(class_name, options);
     if (class_name == "GaussianMixture")
         return fit_gaussian(chosen, rows, random_state, n_threads, poll);
-    require(class_name == "BernoulliMixture" || class_name == "CategoricalMixture" ||
-                class_name == "PoissonMixture",
-            "'", class_name,
-            "' is no mixture; there are GaussianMixture, BernoulliMixture, CategoricalMixture and "
-            "PoissonMixture");
     return fit_discrete(chosen, rows, random_state, n_threads, poll);
 }
 
@@ -202,6 +205,7 @@ inline namespace abi1 {
 Mixture Mixture::fit(const std::string& class_name, const Rows& rows, const FitOptions& options,
                      std::uint64_t random_state, int n_threads, const Poll& poll) {
     const PollScope asked(poll);  // also between passes that are too short to ask by themselves
+    check_class_name(class_name);
     return fit_one(class_name, rows, options, random_state, n_threads, poll);
 }
 
@@ -209,7 +213,9 @@ ManyFits<Mixture> Mixture::fit_many(const std::string& class_name, std::span<con
                                     const FitOptions& options,
                                     std::span<const std::uint64_t> random_states, int n_threads,
                                     const Poll& poll) {
-    const auto work = [&](std::size_t i) { return api::work_of(data[i], 8); };
+    check_class_name(class_name);
+    const std::size_t K = api::n_components_of(class_name, options);
+    const auto work = [&](std::size_t i) { return api::work_of(class_name, data[i], K); };
     return api::fit_each<Mixture>(data.size(), options, random_states, n_threads, poll, work,
                                   [&](std::size_t i, int threads, const Poll& ask) {
                                       return fit_one(class_name, data[i], options, random_states[i],

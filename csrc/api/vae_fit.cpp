@@ -49,7 +49,8 @@ std::vector<std::size_t> hidden_of(Chosen& chosen) {
     require(given->shape.size() == 1, "hidden_layer_sizes must be one number a layer");
     for (const double width : given->values) {
         require(width >= 1 && width <= 1e6 && width == std::floor(width),
-                "hidden_layer_sizes must be whole numbers, one a layer; got ", width);
+                "hidden_layer_sizes must be whole numbers from 1 to 1000000, one a layer; got ",
+                width);
         out.push_back(static_cast<std::size_t>(width));
     }
     return out;

@@ -435,6 +435,21 @@ def test_bad_parameters_are_named():
     refused("has no weight; leave it out", net, X, {}, None, np.eye(len(X))[0] + 0.0)
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters", "match"),
+    [
+        ("Mixture", {}, "'Mixture' is no mixture"),
+        ("GMMHMM", {}, "'GMMHMM' is no chain"),
+        ("PoissonMixture", {"n_components": 0}, "n_components must be >= 1"),
+        ("PoissonHMM", {"n_components": "2"}, "n_components must be a number"),
+    ],
+)
+def test_many_are_refused_before_there_is_a_fit(name, parameters, match):
+    with pytest.raises(StatusError, match=match) as caught:
+        fit_many(name, [rows_of("Poisson")], parameters, [0])
+    assert caught.value.status == INVALID_ARGUMENT
+
+
 def test_bad_data_is_named():
     X = rows_of("Bernoulli")
     X[17, 3] = np.nan

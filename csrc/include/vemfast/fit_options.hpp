@@ -7,7 +7,9 @@
 //
 // Defaults are Python's. Which parameters a fit takes says the class's `fit`; any other throws
 // std::invalid_argument, which lists those. From the same start the fit is that of Python, bit for
-// bit (of autoencoders but for the last bits of the first weights).
+// bit (of autoencoders but for the last bits of the first weights). What Python takes as a list of
+// one array a column has a number behind its name: probabilities_init.0 and on of a
+// CategoricalMixture, emissionprob_init.0 of a CategoricalHMM (of one column emissionprob_init).
 #pragma once
 
 #include <cstdint>

@@ -52,7 +52,10 @@ class VEMFAST_API HiddenMarkov : public FittedModel {
                             int n_threads = 1, const Poll& poll = {});
 
     // Fits one to each data set, the data sets in parallel: the i-th is that of fit() with
-    // lengths[i] (no lengths at all: one sequence each) and random_states[i].
+    // lengths[i] (no lengths at all: one sequence each) and random_states[i]. A data set that
+    // cannot be fitted as the options say is reported and stops nothing. Throws
+    // std::invalid_argument for another class, n_components that are none, or a callback;
+    // Interrupted.
     static ManyFits<HiddenMarkov> fit_many(const std::string& class_name,
                                            std::span<const Rows> data,
                                            std::span<const Lengths> lengths,

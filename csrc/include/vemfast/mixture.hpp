@@ -40,15 +40,16 @@ class VEMFAST_API Mixture : public FittedModel {
 
     // Fits a mixture of a class, "BernoulliMixture" or another, under the batch schedule; of
     // several starts the one of highest objective is kept. Parameters of all: n_components,
-    // inference
-    // ("em", "variational-em", "hard-em", "mean-field"), tol, max_iter, n_init, init_params,
-    // weights_init, equal_weights, weight_concentration_prior(_type), and the family's starts and
-    // priors. Throws std::invalid_argument, NumericalError, Interrupted.
+    // inference ("em", "variational-em", "hard-em", "mean-field"), tol, max_iter, n_init,
+    // init_params, weights_init, equal_weights, weight_concentration_prior(_type), and the family's
+    // starts and priors. Throws std::invalid_argument, NumericalError, Interrupted.
     static Mixture fit(const std::string& class_name, const Rows& rows, const FitOptions& options,
                        std::uint64_t random_state = 0, int n_threads = 1, const Poll& poll = {});
 
     // Fits one to each data set, the data sets in parallel: the i-th is that of fit() with
-    // random_states[i]. For Gaussian mixtures as arrays see fit_many in fit.hpp.
+    // random_states[i]. A data set that cannot be fitted as the options say is reported and stops
+    // nothing. Throws std::invalid_argument for another class, n_components that are none, or a
+    // callback; Interrupted. For Gaussian mixtures as arrays see fit_many in fit.hpp.
     static ManyFits<Mixture> fit_many(const std::string& class_name, std::span<const Rows> data,
                                       const FitOptions& options,
                                       std::span<const std::uint64_t> random_states,
@@ -64,8 +65,8 @@ class VEMFAST_API Mixture : public FittedModel {
     // draws of a gibbs fit. (PoissonMixture by mean-field: to rounding, not bit for bit.)
     std::vector<double> score_samples(const Rows& rows, int n_threads = 1,
                                       const Poll& poll = {}) const;
-    // Its mean over the rows, by their weights if they have any (with weights to
-    // rounding, not bit for bit).
+    // Its mean over the rows, by their weights if they have any (with weights to rounding, not bit
+    // for bit).
     double score(const Rows& rows, int n_threads = 1, const Poll& poll = {}) const;
 
     class Engine;

@@ -35,8 +35,8 @@ class VEMFAST_API VariationalAutoencoder : public FittedModel {
     // model.
     explicit VariationalAutoencoder(const Attributes& attributes);
 
-    // Trains both networks by Adam, batch by batch; the callback is called
-    // before the first pass, with an estimate from one batch, and after each.
+    // Trains both networks by Adam, batch by batch; the callback is called before the first pass,
+    // with an estimate from one batch, and after each.
     // Parameters: n_components, hidden_layer_sizes, activation, likelihood, inference
     // ("variational-em", "hard-em"), noise, variance_floor, beta, kl_warmup, prior,
     // learning_rate_init, beta_1, beta_2, epsilon, batch_size, max_iter. The first weights are
