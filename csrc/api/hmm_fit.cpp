@@ -4,7 +4,6 @@
 #include <limits>
 #include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "api/chosen.hpp"

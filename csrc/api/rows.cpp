@@ -1,6 +1,7 @@
 #include "api/rows.hpp"
 
 #include <cmath>
+#include <string>
 
 #include "models/discrete_mixture.hpp"
 #include "models/rows_view.hpp"
@@ -25,10 +26,15 @@ bool is_of_family(const IndexedReader& reader, double value, std::size_t column)
            value < static_cast<double>(reader.n_categories[column]);
 }
 
-const char* wanted(IndexedFamily family) {
-    constexpr const char* kWanted[] = {"0 or 1", "a count, a whole number >= 0",
-                                       "a code below the number of codes of its column"};
-    return kWanted[static_cast<int>(family)];
+void refuse(const IndexedReader& reader, double value, std::size_t row, std::size_t column) {
+    std::string wanted = "0 or 1";
+    if (reader.family == IndexedFamily::poisson)
+        wanted = "a count, a whole number >= 0";
+    else if (reader.family == IndexedFamily::categorical)
+        wanted = "a code from 0 to " + std::to_string(reader.n_categories[column] - 1) +
+                 "; encode it as one of those, or fit with more codes";
+    require(false, "X contains ", value, " at row ", row, ", column ", column, ", which is not ",
+            wanted);
 }
 
 }  // namespace
@@ -67,8 +73,8 @@ IndexedData::IndexedData(const IndexedReader& reader, const Rows& rows)
         out.resize(size);
         for (std::size_t i = 0; i < size; ++i) {
             const double value = models::value_at(from, i / D, i % D);
-            require(std::isnan(value) || is_of_family(reader, value, i % D), "X contains ", value,
-                    " at row ", i / D, ", column ", i % D, ", which is not ", wanted(family_));
+            if (!std::isnan(value) && !is_of_family(reader, value, i % D)) [[unlikely]]
+                refuse(reader, value, i / D, i % D);
             out[i] = convert(value);
         }
         view_.data = out.data();

@@ -1,5 +1,4 @@
 // Fits of autoencoders by the parameters of the Python class.
-#include <algorithm>
 #include <cmath>
 #include <string_view>
 #include <utility>

@@ -459,6 +459,10 @@ def test_bad_data_is_named():
     refused("X contains 2.5 at row 17, column 3", "BernoulliMixture", X, {})
     refused("X contains 2.5 at row 17, column 3", "PoissonHMM", X, {})
     refused("X contains 2.5 at row 17, column 3", "VariationalAutoencoder", X, {})
+    codes, narrow = rows_of("Categorical"), {"n_categories": [3, 2]}
+    codes[5] = [3.0, 0.0]
+    what = "X contains 3 at row 5, column 0, which is not a code from 0 to 2; .* more codes"
+    refused(what, "CategoricalMixture", codes[:20], narrow)
     documents, _ = corpus()
     refused("has word 11, but", documents, {}, 10)
     refused("all documents are empty", documents[7:8], {})
