@@ -1,11 +1,8 @@
 // The C interface over the C++ classes: nothing leaves a function but a status.
 
 #include <algorithm>
-#include <cmath>
 #include <memory>
-#include <optional>
 #include <string>
-#include <utility>
 #include <variant>
 #include <vector>
 

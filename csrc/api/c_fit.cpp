@@ -9,12 +9,23 @@
 #include <vector>
 
 #include "api/c_handles.hpp"
+#include "api/chosen.hpp"
 #include "vemfast/fit.hpp"
 
 namespace {
 
 using vemfast::require;
 using namespace vemfast::api;
+
+// That of options which outlive it, or none.
+template <class Options>
+vemfast::FitCallback callback_of(const Options* given) {
+    if (given->callback == nullptr)
+        return {};
+    return [given](const vemfast::FitProgress& now) {
+        return given->callback(given->context, now.iteration, now.objective) != 0;
+    };
+}
 
 vemfast::GaussianMixtureOptions options_of(const vemfast_gaussian_mixture_options* given) {
     check_struct(given, "options");
@@ -41,10 +52,7 @@ vemfast::GaussianMixtureOptions options_of(const vemfast_gaussian_mixture_option
     set(out.weight_concentration_prior, given->weight_concentration_prior);
     set(out.mean_precision_prior, given->mean_precision_prior);
     set(out.degrees_of_freedom_prior, given->degrees_of_freedom_prior);
-    if (given->callback != nullptr)
-        out.callback = [given](const vemfast::FitProgress& now) {
-            return given->callback(given->context, now.iteration, now.objective) != 0;
-        };
+    out.callback = callback_of(given);
     return out;
 }
 
@@ -74,20 +82,12 @@ vemfast::FitOptions options_of(const vemfast_fit_options* given) {
                 one.shape == nullptr ? " dimensions, but its shape is a null pointer"
                                      : " dimensions; at most 8 are taken");
         vemfast::Array array{{one.shape, one.shape + one.n_dimensions}, {}};
-        std::int64_t size = 1;
-        for (const std::int64_t n : array.shape) {
-            require(n >= 0 && (n == 0 || size <= (std::int64_t{1} << 40) / n), name,
-                    " has a shape that is out of range");
-            size *= n;
-        }
+        const std::int64_t size = size_of(name, array.shape);
         require(one.values != nullptr || size == 0, name, " has no values");
         array.values.assign(one.values, one.values + size);
         out.arrays[name] = std::move(array);
     }
-    if (given->callback != nullptr)
-        out.callback = [given](const vemfast::FitProgress& now) {
-            return given->callback(given->context, now.iteration, now.objective) != 0;
-        };
+    out.callback = callback_of(given);
     return out;
 }
 

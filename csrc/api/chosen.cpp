@@ -17,13 +17,7 @@ std::string shown(const std::vector<std::int64_t>& shape) {
 }
 
 void check_array(const std::string& name, const Array& given) {
-    constexpr std::int64_t kMost = std::int64_t{1} << 40;
-    std::int64_t size = 1;
-    for (const std::int64_t n : given.shape) {
-        require(n >= 0 && (n == 0 || size <= kMost / n), name,
-                " has a length that is out of range: ", shown(given.shape));
-        size *= n;
-    }
+    const std::int64_t size = size_of(name, given.shape);
     require(size == static_cast<std::int64_t>(given.values.size()), name, " has ",
             given.values.size(), " numbers, but its shape is ", shown(given.shape));
     for (const double value : given.values)
@@ -186,6 +180,17 @@ Attributes Chosen::attributes(std::size_t n_features) const {
     for (const auto& [name, value] : options_.arrays)
         out.arrays["parameter." + name] = value;
     return out;
+}
+
+std::int64_t size_of(const std::string& name, const std::vector<std::int64_t>& shape) {
+    constexpr std::int64_t kMost = std::int64_t{1} << 40;
+    std::int64_t size = 1;
+    for (const std::int64_t n : shape) {
+        require(n >= 0 && (n == 0 || size <= kMost / n), name,
+                " has a length that is out of range: ", shown(shape));
+        size *= n;
+    }
+    return size;
 }
 
 void add_trace(const std::vector<double>& lower_bounds, StopReason reason, Attributes& out) {

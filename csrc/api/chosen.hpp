@@ -57,6 +57,9 @@ class Chosen {
     std::map<std::string, Parameter> taken_;
 };
 
+// The numbers of an array of this shape; throws where they are too many to be.
+std::int64_t size_of(const std::string& name, const std::vector<std::int64_t>& shape);
+
 // What the loop reached, as attributes: the trace and how it ended.
 void add_trace(const std::vector<double>& lower_bounds, StopReason reason, Attributes& out);
 
