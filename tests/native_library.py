@@ -261,10 +261,7 @@ class NativeModel:
         return self._over_steps("score_sequences", X, lengths, out)
 
     def _over_documents(self, name, X, shape):
-        starts, words = X.indptr.astype(np.int64), X.indices.astype(np.int32)
-        counts, out = X.data.astype(np.float64), np.empty(shape)
-        arrays = (a.ctypes.data for a in (starts, words, counts))
-        given = Documents(ctypes.sizeof(Documents), X.shape[0], *arrays)
+        (given, _arrays), out = documents_of(X), np.empty(shape)
         check(
             getattr(lib, f"vemfast_{name}")(
                 self.handle, byref(given), None, c_void_p(out.ctypes.data), c_size_t(out.size)
@@ -339,13 +336,17 @@ def fit(
     return NativeModel(handle=handle)
 
 
+def documents_of(X):
+    """Return vemfast_documents of a CSR matrix of counts, and what must outlive them."""
+    arrays = X.indptr.astype(np.int64), X.indices.astype(np.int32), X.data.astype(np.float64)
+    size = ctypes.sizeof(Documents)
+    return Documents(size, X.shape[0], *(array.ctypes.data for array in arrays)), arrays
+
+
 def fit_documents(X, parameters, n_words=None, random_state=0, call=None, callback=None):
     """Return topics fitted to a CSR matrix of counts through C."""
     options, _kept = options_of("LatentDirichletAllocation", parameters, callback)
-    starts, words = X.indptr.astype(np.int64), X.indices.astype(np.int32)
-    counts, handle = X.data.astype(np.float64), c_void_p()
-    arrays = (a.ctypes.data for a in (starts, words, counts))
-    given = Documents(ctypes.sizeof(Documents), X.shape[0], *arrays)
+    (given, _arrays), handle = documents_of(X), c_void_p()
     check(
         lib.vemfast_fit_documents(
             byref(options),
@@ -383,6 +384,32 @@ def fit_many(class_name, data, parameters, random_states, lengths=None, call=Non
             byref(failed),
         )
     )
+    return handed_out(handles, failed)
+
+
+def fit_many_documents(corpora, parameters, random_states, call=None):
+    """Return the topics of each CSR matrix of counts (None where a fit failed) and the message."""
+    options, _kept = options_of("LatentDirichletAllocation", parameters)
+    given = [documents_of(X) for X in corpora]
+    states, n = np.asarray(random_states, dtype=np.uint64), len(corpora)
+    handles, failed = (c_void_p * n)(), c_size_t()
+    check(
+        lib.vemfast_fit_many_documents(
+            byref(options),
+            (Documents * n)(*(view for view, _ in given)),
+            c_size_t(n),
+            c_size_t(corpora[0].shape[1]),
+            c_void_p(states.ctypes.data),
+            None if call is None else byref(call),
+            handles,
+            byref(failed),
+        )
+    )
+    return handed_out(handles, failed)
+
+
+def handed_out(handles, failed):
+    """Return models of handles, and the message on the first that failed."""
     models = [NativeModel(handle=c_void_p(one)) if one else None for one in handles]
     assert failed.value == sum(model is None for model in models)
     return models, lib.vemfast_message().decode() if failed.value else ""
@@ -402,10 +429,12 @@ __all__ = [
     "StatusError",
     "call_of",
     "check",
+    "documents_of",
     "fit",
     "fit_documents",
     "fit_gaussian_mixture",
     "fit_many",
+    "fit_many_documents",
     "lib",
     "options_of",
     "rows_of",

@@ -45,24 +45,12 @@ void copy_out(const std::vector<From>& found, To* out, size_t n_out) {
 
 // Throws before any work where the output is not of rows times columns elements.
 void check_output(const void* out, size_t n_out, std::int64_t n_rows, size_t columns) {
-    const size_t wanted = static_cast<size_t>(n_rows) * columns;
-    check_size(n_out, wanted);
-    if (wanted > 0)
+    const auto rows = static_cast<size_t>(n_rows);
+    // Not by a product, which could wrap.
+    const bool fits = columns == 0 ? n_out == 0 : n_out % columns == 0 && n_out / columns == rows;
+    require(fits, "the output has ", n_out, " elements, but the result is ", rows, " x ", columns);
+    if (n_out > 0)
         not_null(out, "out");
-}
-
-std::unique_ptr<vemfast_model> load(const std::string& path) {
-    const std::string name = vemfast::model_class(path);
-    if (name.ends_with("Mixture"))
-        return std::make_unique<vemfast_model>(vemfast_model{vemfast::Mixture::load(path), name});
-    if (name.ends_with("HMM"))
-        return std::make_unique<vemfast_model>(
-            vemfast_model{vemfast::HiddenMarkov::load(path), name});
-    if (name == "LatentDirichletAllocation")
-        return std::make_unique<vemfast_model>(
-            vemfast_model{vemfast::LatentDirichletAllocation::load(path), name});
-    return std::make_unique<vemfast_model>(
-        vemfast_model{vemfast::VariationalAutoencoder::load(path), name});
 }
 
 }  // namespace
@@ -84,7 +72,7 @@ vemfast_status vemfast_load(const char* path, vemfast_model** out) {
         not_null(out, "out");
         *out = nullptr;
         not_null(path, "path");
-        *out = load(path).release();
+        *out = handle_of(vemfast::load(path)).release();
     });
 }
 

@@ -33,7 +33,7 @@ vemfast::GaussianMixtureOptions options_of(const vemfast_gaussian_mixture_option
     require(
         given->covariance_type >= VEMFAST_FULL && given->covariance_type <= VEMFAST_TIED_SPHERICAL,
         "there is no covariance_type ", given->covariance_type);
-    require(given->inference >= VEMFAST_EM && given->inference <= VEMFAST_MEAN_FIELD,
+    require(given->inference >= VEMFAST_EM && given->inference <= VEMFAST_VARIATIONAL_EM,
             "there is no inference ", given->inference);
     vemfast::GaussianMixtureOptions out;
     out.n_components = static_cast<std::size_t>(given->n_components);
@@ -91,11 +91,9 @@ vemfast::FitOptions options_of(const vemfast_fit_options* given) {
     return out;
 }
 
-template <class Model>
-vemfast_model* handle_of(Model&& model) {
-    const std::string name = model.class_name();
-    return std::make_unique<vemfast_model>(vemfast_model{std::forward<Model>(model), name})
-        .release();
+void check_topics(const vemfast_fit_options* options) {
+    require(std::string(options->class_name) == "LatentDirichletAllocation",
+            "documents are for LatentDirichletAllocation, not for ", options->class_name);
 }
 
 bool is_chain(const std::string& class_name) {
@@ -111,30 +109,42 @@ vemfast::Rows rows_to_fit(const vemfast_rows* given, const std::string& class_na
     return rows;
 }
 
-vemfast_model* fit_rows(const std::string& name, const vemfast::FitOptions& options,
-                        const vemfast::Rows& rows, vemfast::Lengths lengths, uint64_t random_state,
-                        const Call& how) {
+vemfast::AnyModel fit_rows(const std::string& name, const vemfast::FitOptions& options,
+                           const vemfast::Rows& rows, vemfast::Lengths lengths,
+                           uint64_t random_state, const Call& how) {
     if (is_chain(name))
-        return handle_of(vemfast::HiddenMarkov::fit(name, rows, lengths, options, random_state,
-                                                    how.n_threads, how.poll));
+        return vemfast::HiddenMarkov::fit(name, rows, lengths, options, random_state, how.n_threads,
+                                          how.poll);
     require(lengths.empty(), "a ", name, " has rows, not sequences: lengths must be NULL");
     if (name == "VariationalAutoencoder")
-        return handle_of(vemfast::VariationalAutoencoder::fit(rows, options, random_state,
-                                                              how.n_threads, how.poll));
+        return vemfast::VariationalAutoencoder::fit(rows, options, random_state, how.n_threads,
+                                                    how.poll);
     require(name != "LatentDirichletAllocation",
             "topics are of documents: use vemfast_fit_documents");
-    return handle_of(
-        vemfast::Mixture::fit(name, rows, options, random_state, how.n_threads, how.poll));
+    return vemfast::Mixture::fit(name, rows, options, random_state, how.n_threads, how.poll);
 }
 
-// Hands out the models that were found, and leaves a message on the first that was not.
+// Before the fits: no model is there, and what they need is.
+template <class Data>
+void begin_many(const Data* data, const char* name, size_t n_sets, const uint64_t* random_states,
+                vemfast_model** out) {
+    if (n_sets == 0)
+        return;
+    not_null(out, "out");
+    std::fill_n(out, n_sets, nullptr);
+    not_null(data, name);
+    not_null(random_states, "random_states");
+}
+
+// Behind them: hands out the models that were found, and leaves a message on the first that was
+// not.
 template <class Model>
-size_t hand_out(vemfast::ManyFits<Model>&& fits, vemfast_model** out) {
+void hand_out(vemfast::ManyFits<Model>&& fits, vemfast_model** out, size_t* n_failed) {
     std::vector<std::unique_ptr<vemfast_model>> made(fits.models.size());
     for (size_t i = 0; i < made.size(); ++i) {
         std::optional<Model>& one = fits.models[i];
         if (one.has_value())
-            made[i].reset(handle_of(std::move(*one)));
+            made[i] = handle_of(std::move(*one));
     }
     for (size_t i = 0; i < made.size(); ++i)
         out[i] = made[i].release();
@@ -146,7 +156,8 @@ size_t hand_out(vemfast::ManyFits<Model>&& fits, vemfast_model** out) {
                              .append(why)
                              .c_str());
     }
-    return fits.failures.size();
+    if (n_failed != nullptr)
+        *n_failed = fits.failures.size();
 }
 
 }  // namespace
@@ -179,9 +190,9 @@ vemfast_status vemfast_fit_gaussian_mixture(const vemfast_rows* rows,
         const auto given = rows_of(rows);
         const auto choice = options_of(options);
         const Call how = call_of(call);
-        vemfast::Mixture model(vemfast::fit(given, choice, random_state, how.n_threads, how.poll),
-                               choice);
-        *out = std::make_unique<vemfast_model>(vemfast_model{std::move(model), "GaussianMixture"})
+        *out = handle_of(
+                   vemfast::Mixture(
+                       vemfast::fit(given, choice, random_state, how.n_threads, how.poll), choice))
                    .release();
     });
 }
@@ -194,8 +205,9 @@ vemfast_status vemfast_fit(const vemfast_fit_options* options, const vemfast_row
         *out = nullptr;
         const vemfast::FitOptions choice = options_of(options);
         const std::string name = options->class_name;
-        *out = fit_rows(name, choice, rows_to_fit(rows, name, n_sequences),
-                        lengths_of(lengths, n_sequences), random_state, call_of(call));
+        *out = handle_of(fit_rows(name, choice, rows_to_fit(rows, name, n_sequences),
+                                  lengths_of(lengths, n_sequences), random_state, call_of(call)))
+                   .release();
     });
 }
 
@@ -207,11 +219,12 @@ vemfast_status vemfast_fit_documents(const vemfast_fit_options* options,
         not_null(out, "out");
         *out = nullptr;
         const vemfast::FitOptions choice = options_of(options);
-        require(std::string(options->class_name) == "LatentDirichletAllocation",
-                "documents are for LatentDirichletAllocation, not for ", options->class_name);
+        check_topics(options);
         const Call how = call_of(call);
-        *out = handle_of(vemfast::LatentDirichletAllocation::fit(
-            documents_of(documents), n_words, choice, random_state, how.n_threads, how.poll));
+        *out = handle_of(vemfast::LatentDirichletAllocation::fit(documents_of(documents), n_words,
+                                                                 choice, random_state,
+                                                                 how.n_threads, how.poll))
+                   .release();
     });
 }
 
@@ -220,12 +233,7 @@ vemfast_status vemfast_fit_many(const vemfast_fit_options* options, const vemfas
                                 const size_t* n_sequences, const uint64_t* random_states,
                                 const vemfast_call* call, vemfast_model** out, size_t* n_failed) {
     return guarded([&] {
-        if (n_sets > 0) {
-            not_null(out, "out");
-            std::fill_n(out, n_sets, nullptr);
-            not_null(data, "data");
-            not_null(random_states, "random_states");
-        }
+        begin_many(data, "data", n_sets, random_states, out);
         const vemfast::FitOptions choice = options_of(options);
         const std::string name = options->class_name;
         const Call how = call_of(call);
@@ -240,19 +248,43 @@ vemfast_status vemfast_fit_many(const vemfast_fit_options* options, const vemfas
                 parts.push_back(lengths_of(lengths[i], n));
         }
         const std::span<const uint64_t> states(random_states, n_sets);
-        size_t failed = 0;
         if (is_chain(name)) {
-            failed = hand_out(vemfast::HiddenMarkov::fit_many(name, rows, parts, choice, states,
-                                                              how.n_threads, how.poll),
-                              out);
-        } else {
-            require(parts.empty(), "a ", name, " has rows, not sequences: lengths must be NULL");
-            failed = hand_out(
-                vemfast::Mixture::fit_many(name, rows, choice, states, how.n_threads, how.poll),
-                out);
+            hand_out(vemfast::HiddenMarkov::fit_many(name, rows, parts, choice, states,
+                                                     how.n_threads, how.poll),
+                     out, n_failed);
+            return;
         }
-        if (n_failed != nullptr)
-            *n_failed = failed;
+        require(parts.empty(), "a ", name, " has rows, not sequences: lengths must be NULL");
+        require(name != "LatentDirichletAllocation",
+                "topics are of documents: use vemfast_fit_many_documents");
+        if (name == "VariationalAutoencoder")
+            hand_out(vemfast::VariationalAutoencoder::fit_many(rows, choice, states, how.n_threads,
+                                                               how.poll),
+                     out, n_failed);
+        else
+            hand_out(
+                vemfast::Mixture::fit_many(name, rows, choice, states, how.n_threads, how.poll),
+                out, n_failed);
+    });
+}
+
+vemfast_status vemfast_fit_many_documents(const vemfast_fit_options* options,
+                                          const vemfast_documents* corpora, size_t n_sets,
+                                          size_t n_words, const uint64_t* random_states,
+                                          const vemfast_call* call, vemfast_model** out,
+                                          size_t* n_failed) {
+    return guarded([&] {
+        begin_many(corpora, "corpora", n_sets, random_states, out);
+        const vemfast::FitOptions choice = options_of(options);
+        check_topics(options);
+        const Call how = call_of(call);
+        std::vector<vemfast::WordCounts> given;
+        given.reserve(n_sets);
+        for (size_t i = 0; i < n_sets; ++i)
+            given.push_back(documents_of(corpora + i));
+        hand_out(vemfast::LatentDirichletAllocation::fit_many(
+                     given, n_words, choice, {random_states, n_sets}, how.n_threads, how.poll),
+                 out, n_failed);
     });
 }
 

@@ -1,6 +1,7 @@
 #include "api/c_handles.hpp"
 
 #include <cstdio>
+#include <utility>
 
 namespace {
 
@@ -61,6 +62,11 @@ vemfast::Lengths lengths_of(const int64_t* lengths, size_t n_sequences) {
     }
     require(n_sequences >= 1, "there is no sequence");
     return {lengths, n_sequences};
+}
+
+std::unique_ptr<vemfast_model> handle_of(vemfast::AnyModel&& model) {
+    std::string name = std::visit([](const auto& one) { return one.class_name(); }, model);
+    return std::make_unique<vemfast_model>(vemfast_model{std::move(model), std::move(name)});
 }
 
 Call call_of(const vemfast_call* call) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -12,17 +13,12 @@
 #include <variant>
 
 #include "vemfast/errors.hpp"
-#include "vemfast/hmm.hpp"
-#include "vemfast/lda.hpp"
-#include "vemfast/mixture.hpp"
+#include "vemfast/load.hpp"
 #include "vemfast/require.hpp"
-#include "vemfast/vae.hpp"
 #include "vemfast/vemfast.h"
 
 struct vemfast_model {
-    std::variant<vemfast::Mixture, vemfast::HiddenMarkov, vemfast::LatentDirichletAllocation,
-                 vemfast::VariationalAutoencoder>
-        of;
+    vemfast::AnyModel of;
     std::string class_name;
 
     const vemfast::FittedModel& base() const {
@@ -77,6 +73,9 @@ vemfast::Rows rows_of(const vemfast_rows* rows);
 vemfast::WordCounts documents_of(const vemfast_documents* documents);
 // Without lengths there is one sequence.
 vemfast::Lengths lengths_of(const int64_t* lengths, size_t n_sequences);
+
+// A handle of the model, which the caller frees.
+std::unique_ptr<vemfast_model> handle_of(vemfast::AnyModel&& model);
 
 struct Call {
     int n_threads = 1;

@@ -15,6 +15,13 @@
 
 namespace vemfast::api {
 
+// What Python calls the values of enums, in their order.
+inline const std::vector<std::string_view> kInferences{"em", "hard-em", "mean-field",
+                                                       "variational-em"};
+inline const std::vector<std::string_view> kCovarianceTypes{"full", "tied", "diag", "spherical",
+                                                            "tied-spherical"};
+inline const std::vector<std::string_view> kStarts{"kmeans", "k-means++", "random"};
+
 // Everything throws std::invalid_argument with the name for what has another type, shape or range.
 class Chosen {
   public:

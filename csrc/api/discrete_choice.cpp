@@ -153,10 +153,14 @@ DiscreteChoice choose_discrete(Chosen& chosen, const DiscreteNames& names, const
         out.reader.binarize = chosen.maybe_real("binarize");
     if (codes)
         out.reader.n_categories = codes_of(chosen, names.sizes, rows);
+    out.reader.takes_nan = chosen.word("missing", {"error", "marginalize"}) == 1;
     out.data = std::make_unique<IndexedData>(out.reader, rows);
 
-    detail::IndexedShape shape{
-        weights.n_components, out.reader.n_features, out.reader.n_features, {}, false};
+    detail::IndexedShape shape{weights.n_components,
+                               out.reader.n_features,
+                               out.reader.n_features,
+                               {},
+                               out.reader.takes_nan};
     if (codes) {
         shape.column_offsets.assign(1, 0);
         for (const std::int64_t size : out.reader.n_categories)

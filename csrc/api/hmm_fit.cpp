@@ -1,7 +1,6 @@
 // Fits of hidden Markov models by the parameters of their Python classes.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -25,9 +24,6 @@ using detail::IndexedFamily;
 using models::Kind;
 using models::ParameterRule;
 
-enum class Rung : std::size_t { em, variational_em, hard_em, mean_field };
-const std::vector<std::string_view> kRungs{"em", "variational-em", "hard-em", "mean-field"};
-
 // Start and transitions as they are given: rows of K numbers, the start one of them.
 struct ChainRows {
     std::vector<double> prior;           // empty: flat
@@ -37,14 +33,15 @@ struct ChainRows {
 
 // What a chain is told.
 struct Common {
-    std::size_t K;
-    Rung rung;
+    std::size_t K, M;  // states, and components of each
+    Inference rung;
     double tol;
     int n_iter, n_init;
     bool by_kmeans;
-    ChainRows start, transitions;
+    ChainRows start, transitions, mix;
 
-    bool is_point() const { return rung != Rung::mean_field; }
+    std::size_t n_components() const { return K * M; }
+    bool is_point() const { return rung != Inference::mean_field; }
 };
 
 // Rows that add up to one, as Python divides them: by their sums, and by what is left of those.
@@ -110,28 +107,62 @@ ChainRows chain_rows(Chosen& chosen, const std::string& name, std::size_t n_rows
     return out;
 }
 
+// Weights of the components of each state: where they begin, and the concentrations of their prior.
+ChainRows mix_rows(Chosen& chosen, std::size_t K, std::size_t M) {
+    const auto k = static_cast<std::int64_t>(K);
+    const auto m = static_cast<std::int64_t>(M);
+    ChainRows out;
+    out.prior = chosen.spread("weights_prior", k, m);
+    for (const double value : out.prior)
+        require(value >= 1, "a Dirichlet concentration of ", value,
+                " < 1 (weights_prior) has no mode; use concentrations >= 1");
+    out.first = chosen.array("weights_init", {k, m});
+    for (std::size_t at = 0; at < out.first.size(); at += M) {
+        const std::span<double> row(out.first.data() + at, M);
+        const double sum = detail::pairwise_sum(row);
+        require(std::abs(sum - 1.0) <= 1e-6, "weights_init must sum to 1; row ", at / M,
+                " sums to ", sum);
+        for (double& p : row) {
+            require(p >= 0, "weights_init must be >= 0; got ", p);
+            p /= sum;
+        }
+    }
+    if (out.first.empty())
+        out.first.assign(K * M, 1.0 / static_cast<double>(M));
+    if (M == 1)  // one component has all the weight
+        out = {};
+    return out;
+}
+
 Common common_of(Chosen& chosen) {
+    const bool has_mix = chosen.class_name() == "GMMHMM";
     Common out{static_cast<std::size_t>(chosen.integer("n_components", 1, 1)),
-               static_cast<Rung>(chosen.word("inference", kRungs)),
+               has_mix ? static_cast<std::size_t>(chosen.integer("n_mix", 1, 1)) : 1,
+               static_cast<Inference>(chosen.word("inference", api::kInferences)),
                chosen.real("tol", 1e-3),
                static_cast<int>(chosen.integer("n_iter", 100, 1)),
                static_cast<int>(chosen.integer("n_init", 1, 1)),
                chosen.word("init_params", {"kmeans", "k-means++"}) == 0,
                {},
+               {},
                {}};
+    require(!has_mix || out.rung == Inference::em || out.rung == Inference::hard_em,
+            "states of several components are fitted by inference='em' or 'hard-em'");
     require(out.tol >= 0, "tol must be >= 0; got ", out.tol);
     const double sticky = chosen.real("sticky", 0.0);
     require(sticky >= 0, "sticky must be >= 0; got ", sticky);
     const bool is_point = out.is_point();
     out.start = chain_rows(chosen, "startprob", 1, out.K, is_point, 0.0);
     out.transitions = chain_rows(chosen, "transmat", out.K, out.K, is_point, sticky);
+    if (has_mix)
+        out.mix = mix_rows(chosen, out.K, out.M);
     const auto has_zero = [](const ChainRows& rows) {
         return std::find(rows.support.begin(), rows.support.end(), 0) != rows.support.end();
     };
-    require(
-        out.rung != Rung::variational_em || (!has_zero(out.start) && !has_zero(out.transitions)),
-        "where a transition or a start is impossible, independent q of the steps put all "
-        "their mass on one path; use inference='em', which is exact");
+    require(out.rung != Inference::variational_em ||
+                (!has_zero(out.start) && !has_zero(out.transitions)),
+            "where a transition or a start is impossible, independent q of the steps put all "
+            "their mass on one path; use inference='em', which is exact");
     return out;
 }
 
@@ -141,8 +172,7 @@ detail::Simplex simplex_of(const ChainRows& rows, std::size_t row, std::size_t K
         return std::decay_t<decltype(all)>(
             begin, all.empty() ? begin : begin + static_cast<std::ptrdiff_t>(K));
     };
-    const std::vector<double> free(K, std::numeric_limits<double>::quiet_NaN());
-    return {K, part(rows.prior), part(rows.support), free};
+    return {K, part(rows.prior), part(rows.support), {}};
 }
 
 models::HiddenMarkov chain_of(const Common& common, models::Emissions emission) {
@@ -150,20 +180,28 @@ models::HiddenMarkov chain_of(const Common& common, models::Emissions emission) 
     transitions.reserve(common.K);
     for (std::size_t k = 0; k < common.K; ++k)
         transitions.push_back(simplex_of(common.transitions, k, common.K));
-    return {emission, simplex_of(common.start, 0, common.K), std::move(transitions)};
+    std::vector<detail::Simplex> mix;
+    for (std::size_t k = 0; common.M > 1 && k < common.K; ++k)
+        mix.push_back(simplex_of(common.mix, k, common.M));
+    return {emission,
+            simplex_of(common.start, 0, common.K),
+            std::move(transitions),
+            {},
+            std::move(mix)};
 }
 
 models::SeriesOptions options_of(const Common& common, const Chosen& chosen) {
     models::SeriesOptions out;
     out.local_rule =
-        common.rung == Rung::hard_em ? detail::LocalRule::hard : detail::LocalRule::exact;
-    out.factorised = common.rung == Rung::variational_em;
+        common.rung == Inference::hard_em ? detail::LocalRule::hard : detail::LocalRule::exact;
+    out.factorised = common.rung == Inference::variational_em;
     out.parameter_rule = common.is_point() ? ParameterRule::point : ParameterRule::posterior;
     out.tol = common.tol;
     out.max_iter = common.n_iter;
     out.n_init = common.n_init;
     out.start = common.start.first;
     out.transitions = common.transitions.first;
+    out.mix = common.mix.first;
     out.callback = chosen.callback();
     return out;
 }
@@ -234,28 +272,48 @@ std::size_t add_chain(const models::SeriesFitted& fitted, std::size_t n_states, 
     return n_states * (n_states + 1);
 }
 
-void add_gaussians(const models::SeriesFitted& fitted, std::size_t at, std::size_t n_states,
+// Adds the weights of the components of each state. Returns where those of the emission begin.
+std::size_t add_mix(const models::SeriesFitted& fitted, std::size_t at, const Common& common,
+                    Attributes& out) {
+    const auto K = static_cast<std::int64_t>(common.K);
+    const auto M = static_cast<std::int64_t>(common.M);
+    std::vector<double> weights(common.n_components(), 1.0);
+    const std::size_t size = common.M > 1 ? weights.size() : 0;
+    std::copy_n(fitted.state.params.data() + at, size, weights.begin());
+    out.arrays["weights_"] = {{K, M}, std::move(weights)};
+    return at + size;
+}
+
+// The attributes of the components; `states` are the lengths of the axes in front of a component's.
+void add_gaussians(const models::SeriesFitted& fitted, std::size_t at,
+                   const std::vector<std::int64_t>& states, std::size_t n_components,
                    CovarianceType type, Attributes& out) {
     const models::FitState& state = fitted.state;
     const std::size_t n_features = fitted.origin.size();
-    const auto K = static_cast<std::int64_t>(n_states);
+    const auto K = static_cast<std::int64_t>(n_components);
     const auto D = static_cast<std::int64_t>(n_features);
     const double* from = state.params.data() + at;
     const double* const end = state.params.data() + state.params.size();
-    std::vector<double> means(from, from + n_states * n_features);
+    std::vector<double> means(from, from + n_components * n_features);
     for (std::size_t i = 0; i < means.size(); ++i)
         means[i] += fitted.origin[i % n_features];
     from += means.size();
+    const auto of_each = [&](const std::vector<std::int64_t>& own) {
+        std::vector<std::int64_t> shape(states);
+        shape.insert(shape.end(), own.begin(), own.end());
+        return shape;
+    };
     out.arrays["origin_"] = {{D}, fitted.origin};
-    out.arrays["means_"] = {{K, D}, std::move(means)};
-    const std::vector<std::vector<std::int64_t>> shapes{{K, D, D}, {D, D}, {K, D}, {K}, {}};
+    out.arrays["means_"] = {of_each({D}), std::move(means)};
+    const std::vector<std::vector<std::int64_t>> shapes{
+        of_each({D, D}), {D, D}, of_each({D}), states, {}};
     const auto& shape = shapes[static_cast<std::size_t>(type)];
     if (state.kind == Kind::point) {
         out.arrays["covars_"] = {shape, {from, end}};
         return;
     }
     const bool shared = type == CovarianceType::tied || type == CovarianceType::tied_spherical;
-    const std::size_t groups = shared ? 1 : n_states;
+    const std::size_t groups = shared ? 1 : n_components;
     out.arrays["mean_precision_"] = {{K}, {from, from + K}};
     from += K;
     const std::vector<double> freedom(from, from + groups);
@@ -274,39 +332,49 @@ HiddenMarkov fit_gaussian(Chosen& chosen, const Rows& rows, Lengths lengths,
                           std::uint64_t random_state, int n_threads, const Poll& poll) {
     const Parts parts = parts_of(rows, lengths);
     const Common common = common_of(chosen);
-    const auto K = static_cast<std::int64_t>(common.K);
+    const bool has_mix = chosen.class_name() == "GMMHMM";
+    std::vector<std::int64_t> states{static_cast<std::int64_t>(common.K)};
+    if (has_mix)
+        states.push_back(static_cast<std::int64_t>(common.M));
     const std::int64_t D = rows.n_features;
     GaussianMixtureOptions emission;
-    emission.n_components = common.K;
-    const std::size_t type =
-        chosen.word("covariance_type", {"diag", "full", "tied", "spherical", "tied-spherical"});
+    emission.n_components = common.n_components();
+    std::vector<std::string_view> types{"diag", "full", "spherical"};
+    if (!has_mix)
+        types.insert(types.end(), {"tied", "tied-spherical"});
+    const std::size_t type = chosen.word("covariance_type", types);
     constexpr CovarianceType kTypes[] = {CovarianceType::diag, CovarianceType::full,
-                                         CovarianceType::tied, CovarianceType::spherical,
+                                         CovarianceType::spherical, CovarianceType::tied,
                                          CovarianceType::tied_spherical};
     emission.covariance_type = kTypes[type];
     emission.inference = common.is_point() ? Inference::em : Inference::mean_field;
     emission.reg_covar = chosen.real("reg_covar", emission.reg_covar);
     emission.start = common.by_kmeans ? Start::kmeans : Start::kmeans_plusplus;
-    emission.means_init = chosen.array("means_init", {K, D});
+    std::vector<std::int64_t> of_means(states);
+    of_means.push_back(D);
+    emission.means_init = chosen.array("means_init", of_means);
     emission.mean_precision_prior = chosen.maybe_real("means_weight");
     emission.mean_prior = chosen.spread("means_prior", 1, D);
     emission.degrees_of_freedom_prior = chosen.maybe_real("covars_weight");
-    emission.covariance_prior = type == 1 || type == 2 ? chosen.array("covars_prior", {D, D})
-                                : type == 0            ? chosen.array("covars_prior", {D})
-                                                       : chosen.spread("covars_prior", 1, 1);
+    const bool is_matrix = emission.covariance_type == CovarianceType::full ||
+                           emission.covariance_type == CovarianceType::tied;
+    emission.covariance_prior = is_matrix   ? chosen.array("covars_prior", {D, D})
+                                : type == 0 ? chosen.array("covars_prior", {D})
+                                            : chosen.spread("covars_prior", 1, 1);
+    emission.marginalize = chosen.word("missing", {"error", "marginalize"}) == 1;
     chosen.refuse_others();
     models::check_options(emission, static_cast<std::size_t>(D),
                           {"means_weight", "means_prior", "covars_weight", "covars_prior"});
 
     // That of the data is made in the fit; here it is the shape that counts.
+    const auto n_features = static_cast<std::size_t>(D);
     detail::GaussianPrior flat;
-    flat.mean.assign(static_cast<std::size_t>(D), 0.0);
-    detail::Gaussian components(static_cast<detail::Covariance>(emission.covariance_type), common.K,
-                                static_cast<std::size_t>(D), std::move(flat),
-                                std::vector<double>(static_cast<std::size_t>(D), 1.0), 0.0);
-    const models::GaussianMixture like({detail::WeightPrior::none, 1.0, common.K},
-                                       std::move(components),
-                                       std::vector<double>(static_cast<std::size_t>(D), 0.0));
+    flat.mean.assign(n_features, 0.0);
+    detail::Gaussian components(static_cast<detail::Covariance>(emission.covariance_type),
+                                emission.n_components, n_features, std::move(flat),
+                                std::vector<double>(n_features, 1.0), 0.0);
+    const models::GaussianMixture like({detail::WeightPrior::none, 1.0, emission.n_components},
+                                       std::move(components), std::vector<double>(n_features, 0.0));
     Rows unweighted = rows;
     unweighted.weights = {};
     const detail::RowsView view = models::view_of(unweighted);
@@ -314,8 +382,10 @@ HiddenMarkov fit_gaussian(Chosen& chosen, const Rows& rows, Lengths lengths,
         models::fit_chain(chain_of(common, &like), {view, view.is_float}, parts.view(),
                           options_of(common, chosen), &emission, random_state, n_threads, poll);
     Attributes out = chosen.attributes(view.n_features);
-    const std::size_t at = add_chain(fitted, common.K, out);
-    add_gaussians(fitted, at, common.K, emission.covariance_type, out);
+    std::size_t at = add_chain(fitted, common.K, out);
+    if (has_mix)
+        at = add_mix(fitted, at, common, out);
+    add_gaussians(fitted, at, states, emission.n_components, emission.covariance_type, out);
     return HiddenMarkov(out);
 }
 
@@ -363,18 +433,18 @@ HiddenMarkov fit_discrete(Chosen& chosen, const Rows& rows, Lengths lengths,
 }
 
 void check_class_name(const std::string& class_name) {
-    require(class_name == "GaussianHMM" || class_name == "BernoulliHMM" ||
+    require(class_name == "GaussianHMM" || class_name == "GMMHMM" || class_name == "BernoulliHMM" ||
                 class_name == "CategoricalHMM" || class_name == "PoissonHMM",
             "'", class_name,
-            "' is no chain that is fitted without Python; those are GaussianHMM, BernoulliHMM, "
-            "CategoricalHMM and PoissonHMM");
+            "' is no chain; there are GaussianHMM, GMMHMM, BernoulliHMM, CategoricalHMM and "
+            "PoissonHMM");
 }
 
 HiddenMarkov fit_one(const std::string& class_name, const Rows& rows, Lengths lengths,
                      const FitOptions& options, std::uint64_t random_state, int n_threads,
                      const Poll& poll) {
     Chosen chosen(class_name, options);
-    if (class_name == "GaussianHMM")
+    if (class_name == "GaussianHMM" || class_name == "GMMHMM")
         return fit_gaussian(chosen, rows, lengths, random_state, n_threads, poll);
     return fit_discrete(chosen, rows, lengths, random_state, n_threads, poll);
 }

@@ -7,6 +7,7 @@
 
 #include "api/chosen.hpp"
 #include "api/documents.hpp"
+#include "api/many.hpp"
 #include "math/pairwise_sum.hpp"
 #include "models/lda_fit.hpp"
 #include "vemfast/lda.hpp"
@@ -137,16 +138,9 @@ Attributes attributes_of(const Chosen& chosen, const models::FitState& state, co
     return out;
 }
 
-}  // namespace
-
-inline namespace abi1 {
-
-LatentDirichletAllocation LatentDirichletAllocation::fit(const WordCounts& documents,
-                                                         std::size_t n_words,
-                                                         const FitOptions& given,
-                                                         std::uint64_t random_state, int n_threads,
-                                                         const Poll& poll) {
-    const PollScope asked(poll);  // also between passes that are too short to ask by themselves
+LatentDirichletAllocation fit_one(const WordCounts& documents, std::size_t n_words,
+                                  const FitOptions& given, std::uint64_t random_state,
+                                  int n_threads, const Poll& poll) {
     require(n_words >= 1, "there must be at least one word");
     Chosen chosen("LatentDirichletAllocation", given);
     const auto K = static_cast<std::size_t>(chosen.integer("n_components", 10, 1));
@@ -177,6 +171,34 @@ LatentDirichletAllocation LatentDirichletAllocation::fit(const WordCounts& docum
     const models::FitState state =
         models::fit_lda(model, checked.view(), options, random_state, n_threads, poll);
     return LatentDirichletAllocation(attributes_of(chosen, state, priors, K, n_words));
+}
+
+}  // namespace
+
+inline namespace abi1 {
+
+LatentDirichletAllocation LatentDirichletAllocation::fit(const WordCounts& documents,
+                                                         std::size_t n_words,
+                                                         const FitOptions& options,
+                                                         std::uint64_t random_state, int n_threads,
+                                                         const Poll& poll) {
+    const PollScope asked(poll);  // also between passes that are too short to ask by themselves
+    return fit_one(documents, n_words, options, random_state, n_threads, poll);
+}
+
+ManyFits<LatentDirichletAllocation> LatentDirichletAllocation::fit_many(
+    std::span<const WordCounts> corpora, std::size_t n_words, const FitOptions& options,
+    std::span<const std::uint64_t> random_states, int n_threads, const Poll& poll) {
+    constexpr double kRounds = 50;  // over a document, about
+    const std::size_t K = api::n_components_of("LatentDirichletAllocation", options, 10);
+    const auto work = [&](std::size_t i) {
+        return kRounds * static_cast<double>(K) * static_cast<double>(corpora[i].counts.size());
+    };
+    return api::fit_each<LatentDirichletAllocation>(
+        corpora.size(), options, random_states, n_threads, poll, work,
+        [&](std::size_t i, int threads, const Poll& ask) {
+            return fit_one(corpora[i], n_words, options, random_states[i], threads, ask);
+        });
 }
 
 }  // namespace abi1

@@ -21,15 +21,17 @@ namespace vemfast::api {
 
 // What all fits have; throws std::invalid_argument before there is one where it is no number of
 // them.
-inline std::size_t n_components_of(const std::string& class_name, const FitOptions& options) {
-    return static_cast<std::size_t>(Chosen(class_name, options).integer("n_components", 1, 1));
+inline std::size_t n_components_of(const std::string& class_name, const FitOptions& options,
+                                   std::int64_t usual = 1) {
+    return static_cast<std::size_t>(Chosen(class_name, options).integer("n_components", usual, 1));
 }
 
 // Multiply-adds of an E-step over rows, about: what decides how threads are shared.
 inline double work_of(const std::string& class_name, const Rows& rows, std::size_t n_components) {
     const auto D = static_cast<double>(rows.n_features);
     const auto K = static_cast<double>(n_components);
-    const double of_row = class_name.starts_with("Gaussian") ? D * D + 3.0 * D : 2.0 * D;
+    // Gaussian: full covariances at most.
+    const double of_row = class_name.starts_with("G") ? D * D + 3.0 * D : 2.0 * D;
     return static_cast<double>(rows.n) * K * (of_row + 3.0 * K);
 }
 

@@ -14,6 +14,7 @@
 #include "io/schemas.hpp"
 #include "math/pairwise_sum.hpp"
 #include "models/batch_fit.hpp"
+#include "models/rows_view.hpp"
 #include "vemfast/require.hpp"
 
 namespace vemfast {
@@ -23,7 +24,9 @@ inline namespace abi1 {
 // One family: what fills the outputs of rows, by the table of labels and that of densities.
 class Mixture::Engine {
   public:
-    Engine() = default;
+    explicit Engine(const io::Container& file)
+        : takes_nan_(api::takes_nan(io::Parameters(file))),
+          weights_(io::numbers_of(file, "weights_")) {}
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
     virtual ~Engine() = default;
@@ -32,6 +35,30 @@ class Mixture::Engine {
                         const Poll& poll) const = 0;
     virtual void log_density(const Rows& rows, double* out, int n_threads,
                              const Poll& poll) const = 0;
+
+  protected:
+    bool takes_nan() const { return takes_nan_; }
+
+    // Fills the outputs of rows of which nothing is observed: their posterior is the weights, their
+    // density that of nothing, 1.
+    void assign_unobserved(const detail::RowsView& rows, const detail::AssignOutputs& out) const {
+        if (!takes_nan_)
+            return;
+        const std::size_t K = weights_.size();
+        const auto heaviest = std::max_element(weights_.begin(), weights_.end());
+        for (const std::size_t n : models::unobserved_rows(rows)) {
+            if (out.labels != nullptr)
+                out.labels[n] = static_cast<std::int32_t>(heaviest - weights_.begin());
+            if (out.responsibilities != nullptr)
+                std::copy(weights_.begin(), weights_.end(), out.responsibilities + n * K);
+            if (out.log_density != nullptr)
+                out.log_density[n] = 0.0;
+        }
+    }
+
+  private:
+    bool takes_nan_;
+    std::vector<double> weights_;
 };
 
 }  // namespace abi1
@@ -102,7 +129,7 @@ std::vector<std::vector<double>> points_of_draws(const io::Container& file,
 class GaussianEngine : public Mixture::Engine {
   public:
     explicit GaussianEngine(const io::Container& file)
-        : n_features_(io::n_features_of(file)), takes_nan_(api::takes_nan(io::Parameters(file))) {
+        : Engine(file), n_features_(io::n_features_of(file)) {
         const io::Parameters given(file);
         const auto type = api::covariance_type(given, "full");
         const auto K = static_cast<std::size_t>(given.integer("n_components", 1, 1));
@@ -135,17 +162,19 @@ class GaussianEngine : public Mixture::Engine {
 
     void assign(const Rows& rows, const detail::AssignOutputs& out, int n_threads,
                 const Poll& poll) const override {
-        models::assign(table_, api::checked_rows(rows, n_features_, takes_nan_), out, n_threads,
-                       poll);
+        const auto view = api::checked_rows(rows, n_features_, takes_nan());
+        models::assign(table_, view, out, n_threads, poll);
+        assign_unobserved(view, out);
     }
 
     void log_density(const Rows& rows, double* out, int n_threads,
                      const Poll& poll) const override {
-        const auto view = api::checked_rows(rows, n_features_, takes_nan_);
+        const auto view = api::checked_rows(rows, n_features_, takes_nan());
         const auto by = [&](const models::ScoreTable& table, double* to) {
             detail::AssignOutputs outputs;
             outputs.log_density = to;
             models::assign(table, view, outputs, n_threads, poll);
+            assign_unobserved(view, outputs);
         };
         if (is_mean_)
             mean_density(densities_, view.n_rows, by, out);
@@ -168,7 +197,6 @@ class GaussianEngine : public Mixture::Engine {
     }
 
     std::size_t n_features_;
-    bool takes_nan_;
     bool is_mean_ = false;  // of draws
     models::ScoreTable table_;
     std::vector<models::ScoreTable> densities_;
@@ -200,13 +228,17 @@ class DiscreteEngine : public Mixture::Engine {
                 const Poll& poll) const override {
         const api::IndexedData data(reader_, rows);
         models::assign(*table_, data.view(), data.is_float(), out, n_threads, poll);
+        assign_unobserved(models::view_of(rows), out);
     }
 
     void log_density(const Rows& rows, double* out, int n_threads,
                      const Poll& poll) const override {
         if (predictive_) {
-            predictive_->log_density(api::checked_rows(rows, reader_.n_features, reader_.takes_nan),
-                                     n_threads, poll, out);
+            const auto given = api::checked_rows(rows, reader_.n_features, takes_nan());
+            predictive_->log_density(given, n_threads, poll, out);
+            detail::AssignOutputs outputs;
+            outputs.log_density = out;
+            assign_unobserved(given, outputs);
             return;
         }
         api::IndexedData data(reader_, rows);
@@ -215,6 +247,7 @@ class DiscreteEngine : public Mixture::Engine {
             detail::AssignOutputs outputs;
             outputs.log_density = to;
             models::assign(table, view, data.is_float(), outputs, n_threads, poll);
+            assign_unobserved(models::view_of(rows), outputs);
         };
         if (is_mean_)
             mean_density(densities_, view.n_rows, by, out);
@@ -224,7 +257,7 @@ class DiscreteEngine : public Mixture::Engine {
 
   private:
     DiscreteEngine(const io::Container& file, const Names& names)
-        : reader_(api::reader_of(file, names.family)) {
+        : Engine(file), reader_(api::reader_of(file, names.family)) {
         const io::Parameters given(file);
         const auto K = static_cast<std::size_t>(given.integer("n_components", 1, 1));
         const std::string first =

@@ -3,9 +3,11 @@
 #include <cmath>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "api/chosen.hpp"
 #include "api/file.hpp"
 #include "math/dense.hpp"
 #include "vemfast/mixture.hpp"
@@ -15,8 +17,10 @@ namespace vemfast {
 
 namespace {
 
-constexpr const char* kCovarianceTypes[] = {"full", "tied", "diag", "spherical", "tied-spherical"};
-constexpr const char* kInferences[] = {"em", "hard-em", "mean-field"};
+template <class Enum>
+std::string word_of(const std::vector<std::string_view>& words, Enum value) {
+    return std::string(words.at(static_cast<std::size_t>(value)));
+}
 
 // Of a covariance (D x D): the upper factor U of its inverse U U^T, and the inverse. Throws
 // std::invalid_argument where it is not positive definite.
@@ -65,12 +69,13 @@ Attributes with_precisions(Attributes of) {
 // The starts and priors that were given, by the names that Python has for them; there is none for
 // the covariances of a start.
 void add_options(Attributes& out, const GaussianMixtureOptions& options) {
-    constexpr const char* kStarts[] = {"kmeans", "k-means++", "random"};
-    out.parameters["init_params"] = std::string(kStarts[static_cast<std::size_t>(options.start)]);
+    out.parameters["init_params"] = word_of(api::kStarts, options.start);
     const auto number = [&](const char* name, const std::optional<double>& value) {
         if (value)
             out.parameters[name] = *value;
     };
+    if (options.marginalize)
+        out.parameters["missing"] = std::string("marginalize");
     number("weight_concentration_prior", options.weight_concentration_prior);
     number("mean_precision_prior", options.mean_precision_prior);
     number("degrees_of_freedom_prior", options.degrees_of_freedom_prior);
@@ -100,31 +105,23 @@ Attributes attributes_of(const GaussianMixtureFit& fit, const GaussianMixtureOpt
     const auto type = static_cast<std::size_t>(options.covariance_type);
     const std::vector<std::vector<std::int64_t>> shapes{{K, D, D}, {D, D}, {K, D}, {K}, {}};
     Attributes out{"GaussianMixture", fit.shape.n_features, {}, {}, {}};
-    out.parameters = {
-        {"n_components", K},
-        {"covariance_type", std::string(kCovarianceTypes[type])},
-        {"inference", std::string(kInferences[static_cast<std::size_t>(options.inference)])},
-        {"tol", options.tol},
-        {"max_iter", std::int64_t{options.max_iter}},
-        {"n_init", std::int64_t{options.n_init}},
-        {"reg_covar", options.reg_covar},
-        {"equal_weights", options.equal_weights},
-        {"weight_concentration_prior_type",
-         std::string(options.dirichlet_process ? "dirichlet_process" : "dirichlet")}};
+    out.parameters = {{"n_components", K},
+                      {"covariance_type", word_of(api::kCovarianceTypes, options.covariance_type)},
+                      {"inference", word_of(api::kInferences, options.inference)},
+                      {"tol", options.tol},
+                      {"max_iter", std::int64_t{options.max_iter}},
+                      {"n_init", std::int64_t{options.n_init}},
+                      {"reg_covar", options.reg_covar},
+                      {"equal_weights", options.equal_weights},
+                      {"weight_concentration_prior_type",
+                       std::string(options.dirichlet_process ? "dirichlet_process" : "dirichlet")}};
     out.arrays = {{"origin_", {{D}, fit.origin}},
                   {"weights_", {{K}, fit.weights}},
                   {"means_", {{K, D}, fit.means}},
                   {"covariances_", {shapes[type], fit.covariances}}};
     add_options(out, options);
-    constexpr const char* kReasons[] = {"tolerance", "max_iter", "numerical", "callback"};
-    if (!fit.lower_bounds.empty()) {
-        out.arrays["lower_bounds_"] = {{n(fit.lower_bounds.size())}, fit.lower_bounds};
-        out.values = {
-            {"lower_bound_", fit.lower_bound()},
-            {"n_iter_", std::int64_t{fit.n_iter()}},
-            {"converged_", fit.converged()},
-            {"stop_reason_", std::string(kReasons[static_cast<std::size_t>(fit.stop_reason)])}};
-    }
+    if (!fit.lower_bounds.empty())
+        api::add_trace(fit.lower_bounds, fit.stop_reason, out);
     if (!fit.concentration.empty()) {
         const bool sticks = fit.shape.concentration > fit.shape.n_components;
         const bool shared = fit.shape.degrees_of_freedom == 1 &&

@@ -22,17 +22,13 @@ using detail::IndexedFamily;
 using models::Kind;
 using models::ParameterRule;
 
-// In the order of the words that follow.
-enum class Rung : std::size_t { em, variational_em, hard_em, mean_field };
-const std::vector<std::string_view> kRungs{"em", "variational-em", "hard-em", "mean-field"};
-const std::vector<std::string_view> kStarts{"kmeans", "k-means++", "random"};
 const std::vector<std::string_view> kWeightPriors{"dirichlet", "dirichlet_process",
                                                   "dirichlet_distribution"};
 
 // What all mixtures are told.
 struct Common {
     std::size_t K;
-    Rung rung;
+    Inference rung;
     double tol;
     int max_iter, n_init;
     Start start;
@@ -40,16 +36,16 @@ struct Common {
     bool equal_weights, process;
     std::optional<double> concentration;
 
-    bool is_point() const { return rung != Rung::mean_field; }
+    bool is_point() const { return rung != Inference::mean_field; }
 };
 
 Common common_of(Chosen& chosen) {
     Common out{static_cast<std::size_t>(chosen.integer("n_components", 1, 1)),
-               static_cast<Rung>(chosen.word("inference", kRungs)),
+               static_cast<Inference>(chosen.word("inference", api::kInferences)),
                chosen.real("tol", 1e-3),
                static_cast<int>(chosen.integer("max_iter", 100, 1)),
                static_cast<int>(chosen.integer("n_init", 1, 1)),
-               static_cast<Start>(chosen.word("init_params", kStarts)),
+               static_cast<Start>(chosen.word("init_params", api::kStarts)),
                {},
                chosen.boolean("equal_weights", false),
                chosen.word("weight_concentration_prior_type", kWeightPriors) == 1,
@@ -69,11 +65,9 @@ Mixture fit_gaussian(Chosen& chosen, const Rows& rows, std::uint64_t random_stat
     require(rows.n >= 0 && D >= 1, "X has ", rows.n, " rows and ", D, " features");
     GaussianMixtureOptions options;
     options.n_components = common.K;
-    options.covariance_type = static_cast<CovarianceType>(
-        chosen.word("covariance_type", {"full", "tied", "diag", "spherical", "tied-spherical"}));
-    options.inference = common.rung == Rung::mean_field ? Inference::mean_field
-                        : common.rung == Rung::hard_em  ? Inference::hard_em
-                                                        : Inference::em;
+    options.covariance_type =
+        static_cast<CovarianceType>(chosen.word("covariance_type", api::kCovarianceTypes));
+    options.inference = common.rung;
     options.tol = common.tol;
     options.max_iter = common.max_iter;
     options.n_init = common.n_init;
@@ -93,6 +87,7 @@ Mixture fit_gaussian(Chosen& chosen, const Rows& rows, std::uint64_t random_stat
     options.covariance_prior = is_matrix     ? chosen.array("covariance_prior", {D, D})
                                : is_diagonal ? chosen.array("covariance_prior", {D})
                                              : chosen.spread("covariance_prior", 1, 1);
+    options.marginalize = chosen.word("missing", {"error", "marginalize"}) == 1;
     options.callback = chosen.callback();
     chosen.refuse_others();
     return {vemfast::fit(rows, options, random_state, n_threads, poll), options};
@@ -143,7 +138,7 @@ Mixture fit_discrete(Chosen& chosen, const Rows& rows, std::uint64_t random_stat
     chosen.refuse_others();
     models::DiscreteFitOptions options;
     options.local_rule =
-        common.rung == Rung::hard_em ? detail::LocalRule::hard : detail::LocalRule::exact;
+        common.rung == Inference::hard_em ? detail::LocalRule::hard : detail::LocalRule::exact;
     options.parameter_rule = common.is_point() ? ParameterRule::point : ParameterRule::posterior;
     options.tol = common.tol;
     options.max_iter = common.max_iter;
@@ -154,10 +149,14 @@ Mixture fit_discrete(Chosen& chosen, const Rows& rows, std::uint64_t random_stat
     options.shapes = choice.shapes;
     options.callback = chosen.callback();
 
-    models::check_weights(models::view_to_fit(rows));
-    std::vector<double> weights;
-    for (std::int64_t n = 0; rows.weights.data != nullptr && n < rows.n; ++n)
-        weights.push_back(rows.weights[n]);
+    detail::RowsView given = models::view_to_fit(rows);
+    models::check_weights(given);
+    std::vector<double> weights =
+        choice.reader.takes_nan ? models::drop_unobserved(given) : std::vector<double>{};
+    if (weights.empty() && given.weights != nullptr) {
+        for (std::size_t n = 0; n < given.n_rows; ++n)
+            weights.push_back(given.weights[static_cast<std::ptrdiff_t>(n) * given.weight_stride]);
+    }
     detail::IndexedRows view = choice.data->with_base(n_threads, poll);
     view.weights = weights.empty() ? nullptr : weights.data();
     const models::DiscreteFitted fitted = models::fit_discrete_mixture(

@@ -54,7 +54,8 @@ detail::RowsView checked_rows(const Rows& rows, std::size_t n_features, bool tak
             if (std::isfinite(value) || (is_nan && takes_nan)) [[likely]]
                 continue;
             require(false, "X contains ", is_nan ? "NaN" : "infinity (inf)", " at row ", n,
-                    ", column ", d, "; drop or impute such rows");
+                    ", column ", d, "; drop or impute such rows",
+                    is_nan ? ", or fit with missing='marginalize'" : "");
         }
     }
     return view;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "api/chosen.hpp"
+#include "api/many.hpp"
 #include "api/vae_rows.hpp"
 #include "models/batch_fit.hpp"
 #include "models/rows_view.hpp"
@@ -142,14 +143,8 @@ void add_network(const models::VaeNetwork& network, const std::vector<float>& we
     out.arrays["noise_variance_"] = {{static_cast<std::int64_t>(n)}, std::move(variances)};
 }
 
-}  // namespace
-
-inline namespace abi1 {
-
-VariationalAutoencoder VariationalAutoencoder::fit(const Rows& rows, const FitOptions& options,
-                                                   std::uint64_t random_state, int n_threads,
-                                                   const Poll& poll) {
-    const PollScope asked(poll);  // also between passes that are too short to ask by themselves
+VariationalAutoencoder fit_one(const Rows& rows, const FitOptions& options,
+                               std::uint64_t random_state, int n_threads, const Poll& poll) {
     require(rows.n > 0 && rows.n_features > 0, "X has ", rows.n, " rows and ", rows.n_features,
             " features; at least one of each is needed");
     Chosen chosen("VariationalAutoencoder", options);
@@ -176,6 +171,33 @@ VariationalAutoencoder VariationalAutoencoder::fit(const Rows& rows, const FitOp
     const auto n_losses = static_cast<std::int64_t>(losses.size());
     out.arrays["loss_curve_"] = {{n_losses}, std::move(losses)};
     return VariationalAutoencoder(out);
+}
+
+}  // namespace
+
+inline namespace abi1 {
+
+VariationalAutoencoder VariationalAutoencoder::fit(const Rows& rows, const FitOptions& options,
+                                                   std::uint64_t random_state, int n_threads,
+                                                   const Poll& poll) {
+    const PollScope asked(poll);  // also between passes that are too short to ask by themselves
+    return fit_one(rows, options, random_state, n_threads, poll);
+}
+
+ManyFits<VariationalAutoencoder> VariationalAutoencoder::fit_many(
+    std::span<const Rows> data, const FitOptions& options,
+    std::span<const std::uint64_t> random_states, int n_threads, const Poll& poll) {
+    api::n_components_of("VariationalAutoencoder", options, 2);
+    constexpr double kWorkOfNumber = 6 * 400;  // six products with a layer of the usual width
+    const auto work = [&](std::size_t i) {
+        return kWorkOfNumber * static_cast<double>(data[i].n) *
+               static_cast<double>(data[i].n_features);
+    };
+    return api::fit_each<VariationalAutoencoder>(
+        data.size(), options, random_states, n_threads, poll, work,
+        [&](std::size_t i, int threads, const Poll& ask) {
+            return fit_one(data[i], options, random_states[i], threads, ask);
+        });
 }
 
 }  // namespace abi1

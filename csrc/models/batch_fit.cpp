@@ -1,6 +1,7 @@
 #include "models/batch_fit.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -66,6 +67,30 @@ class BatchFit::Run {
 
 // ---- the start -----------------------------------------------------------------------------
 
+int lloyd_iterations(Start start) {
+    return start == Start::kmeans ? kLloydIterations : 0;
+}
+
+namespace {
+
+// Centres among rows whose missing values are the columns' means.
+void completed_centres(const Setup& setup, const detail::RowsView& rows, std::size_t K,
+                       std::uint64_t seed, int lloyd, std::vector<double>& centres) {
+    const std::size_t D = setup.origin.size();
+    const StartPoints points = start_points(rows, setup.origin.data(), setup.metric.data(), seed);
+    std::vector<std::int32_t> labels;
+    for (const std::size_t row : points.rows) {
+        if (rows.labels != nullptr)
+            labels.push_back(rows.labels[row]);
+    }
+    kmeans(points.x.data(), points.rows.size(), D, points.weights.data(), K, seed, lloyd,
+           centres.data(), labels.empty() ? nullptr : labels.data());
+    for (std::size_t i = 0; i < K * D; ++i)
+        centres[i] *= std::sqrt(setup.metric[i % D]);
+}
+
+}  // namespace
+
 void start_statistics(const Setup& setup, const detail::RowsView& rows,
                       const GaussianMixtureOptions& options, std::uint64_t seed, int n_threads,
                       const Poll& poll, Workspaces& memory, double* stats) {
@@ -78,12 +103,14 @@ void start_statistics(const Setup& setup, const detail::RowsView& rows,
             centres[i] = options.means_init[i] - setup.origin[i % D];
     } else if (options.start == Start::random) {
         rule = LocalRule::random;
-    } else {
+    } else if (options.marginalize) {
+        completed_centres(setup, rows, K, seed, lloyd_iterations(options.start), centres);
+    } else if (rows.labels == nullptr) {  // else nothing depends on them
         start_centres(rows, setup.origin.data(), setup.metric.data(), K, seed,
-                      options.start == Start::kmeans ? kLloydIterations : 0, centres.data());
+                      lloyd_iterations(options.start), centres.data());
     }
-    e_step(nearest_table(K, centres.data(), setup.metric, setup.origin), setup.model.covariance(),
-           rows, rule, seed, 0, n_threads, poll, memory, stats);
+    e_step(nearest_table(K, centres.data(), setup.metric, setup.origin, options.marginalize),
+           setup.model.covariance(), rows, rule, seed, 0, n_threads, poll, memory, stats);
 }
 
 void BatchFit::Run::init(std::uint64_t seed) {
@@ -163,8 +190,10 @@ bool BatchFit::Run::propose(const FitState& state, const std::vector<double>& ne
         if (counts[k] > 0)
             continue;
         const std::size_t row = order[std::min(worst++, order.size() - 1)];
-        for (std::size_t i = 0; i < D; ++i)
-            means[k * D + i] = value_at(rows_, row, i) - setup_.origin[i];
+        for (std::size_t i = 0; i < D; ++i) {
+            const double x = value_at(rows_, row, i);
+            means[k * D + i] = std::isnan(x) ? 0.0 : x - setup_.origin[i];
+        }
         if (weightless)
             weights[k] = 1.0 / setup_.total_weight;
     }

@@ -47,12 +47,24 @@ struct Weight {
 // finite, not negative, not all zero, and in the range of the arithmetic.
 Weight check_weights(const detail::RowsView& rows);
 
+// Numbers of the rows of which nothing is observed: all is NaN.
+std::vector<std::size_t> unobserved_rows(const detail::RowsView& rows);
+
+// Makes the rows' weights own ones, 0 where nothing is observed; returns them, or nothing where the
+// rows stay as they are. Throws std::invalid_argument for weights as check_weights does, and where
+// nothing would be left.
+std::vector<double> drop_unobserved(detail::RowsView& rows);
+
 // Checks the rows and their weights, and configures a model for them. `weightless`: for the states
 // of a chain, which have no weights and may be more than the rows.
 Setup configure(const detail::RowsView& rows, const GaussianMixtureOptions& options, int n_threads,
                 const Poll& poll, bool weightless = false);
 
-// Statistics of rows given to the nearest centre, or of random responsibilities, into `stats`.
+// Of k-means in a start.
+int lloyd_iterations(Start start);
+
+// Statistics of rows given to the nearest centre, or of random responsibilities, into `stats`. Rows
+// with labels have one each, which counts.
 void start_statistics(const Setup& setup, const detail::RowsView& rows,
                       const GaussianMixtureOptions& options, std::uint64_t seed, int n_threads,
                       const Poll& poll, Workspaces& memory, double* stats);

@@ -184,6 +184,35 @@ Weight check_weights(const detail::RowsView& rows) {
     return found;
 }
 
+std::vector<std::size_t> unobserved_rows(const detail::RowsView& rows) {
+    std::vector<std::size_t> out;
+    for (std::size_t n = 0; n < rows.n_rows; ++n) {
+        std::size_t d = 0;
+        while (d < rows.n_features && std::isnan(value_at(rows, n, d)))
+            ++d;
+        if (d == rows.n_features)
+            out.push_back(n);
+    }
+    return out;
+}
+
+std::vector<double> drop_unobserved(detail::RowsView& rows) {
+    check_weights(rows);
+    const std::vector<std::size_t> unobserved = unobserved_rows(rows);
+    if (unobserved.empty())
+        return {};
+    std::vector<double> weights(rows.n_rows, 1.0);
+    for (std::size_t n = 0; rows.weights != nullptr && n < rows.n_rows; ++n)
+        weights[n] = rows.weights[static_cast<std::ptrdiff_t>(n) * rows.weight_stride];
+    for (const std::size_t n : unobserved)
+        weights[n] = 0.0;
+    require(std::any_of(weights.begin(), weights.end(), [](double w) { return w > 0; }),
+            "X has no observed value in any row of positive weight: all of them are NaN");
+    rows.weights = weights.data();
+    rows.weight_stride = 1;
+    return weights;
+}
+
 namespace {
 
 void check_rows(const detail::RowsView& rows, const Options& options, const Weight& weight,
@@ -197,14 +226,19 @@ void check_rows(const detail::RowsView& rows, const Options& options, const Weig
             " has no variance; give more rows, or set reg_covar > 0");
 }
 
-void check_scan(const detail::RowsView& rows, const RowScan& scan) {
+void check_scan(const detail::RowsView& rows, const RowScan& scan, bool marginalize) {
     if (scan.bad_row >= 0) {
+        const auto row = static_cast<std::size_t>(scan.bad_row);
+        const auto fits = [&](double x) {
+            return std::isfinite(x) || (marginalize && std::isnan(x));
+        };
         std::size_t column = 0;
-        while (std::isfinite(value_at(rows, static_cast<std::size_t>(scan.bad_row), column)))
+        while (fits(value_at(rows, row, column)))
             ++column;
-        const double value = value_at(rows, static_cast<std::size_t>(scan.bad_row), column);
-        require(false, "X contains ", std::isnan(value) ? "NaN" : "infinity (inf)", " at row ",
-                scan.bad_row, ", column ", column, "; drop or impute such rows");
+        const bool is_nan = std::isnan(value_at(rows, row, column));
+        require(false, "X contains ", is_nan ? "NaN" : "infinity (inf)", " at row ", scan.bad_row,
+                ", column ", column, "; drop or impute such rows",
+                is_nan ? ", or fit with missing='marginalize'" : "");
     }
     require(scan.largest_row < 0, "X is too large at row ", scan.largest_row, ": it lies ",
             scan.largest, " from the mean, and its square overflows; rescale the data or remove ",
@@ -246,8 +280,8 @@ std::vector<double> empirical_covariance(const detail::RowsView& rows, const Opt
         return {mean_of(scale)};
     const std::vector<double> centre(D, 0.0);
     std::vector<double> stats(detail::stats_layout(Covariance::tied, 1, D).size);
-    e_step(nearest_table(1, centre.data(), column_scale, origin), Covariance::tied, rows,
-           detail::LocalRule::hard, 0, 0, n_threads, poll, stats.data());
+    e_step(nearest_table(1, centre.data(), column_scale, origin, options.marginalize),
+           Covariance::tied, rows, detail::LocalRule::hard, 0, 0, n_threads, poll, stats.data());
     const double* packed = stats.data() + detail::stats_layout(Covariance::tied, 1, D).scatter;
     std::vector<double> unit(D);
     for (std::size_t i = 0; i < D; ++i)
@@ -312,7 +346,13 @@ Setup configure(const detail::RowsView& rows, const Options& options, int n_thre
     check_rows(rows, options, weight, weightless);
     std::vector<double> origin(D);
     std::vector<double> scale(D);
-    check_scan(rows, scan_rows(rows, n_threads, poll, origin.data(), scale.data()));
+    const bool marginalize = options.marginalize;
+    check_scan(rows, scan_rows(rows, n_threads, poll, origin.data(), scale.data(), marginalize),
+               marginalize);
+    const auto unseen =
+        std::find_if(origin.begin(), origin.end(), [](double mean) { return std::isnan(mean); });
+    require(unseen == origin.end(), "X has no observed value in column ", unseen - origin.begin(),
+            ": all its rows of positive weight are NaN there; drop the column");
     fill_constant_columns(origin, scale);
 
     detail::GaussianPrior prior;
@@ -340,8 +380,8 @@ Setup configure(const detail::RowsView& rows, const Options& options, int n_thre
     const detail::Weights weights =
         weightless ? detail::Weights{detail::WeightPrior::none, 1.0, options.n_components}
                    : weights_of(options);
-    return {GaussianMixture(weights, std::move(components), origin), origin, std::move(metric),
-            weight.total};
+    return {GaussianMixture(weights, std::move(components), origin, marginalize), origin,
+            std::move(metric), weight.total};
 }
 
 }  // namespace vemfast::models

@@ -111,7 +111,7 @@ class DiscreteFit {
                 continue;
             const double* x = points_.data() + order[std::min(worst++, order.size() - 1)] * F_;
             for (std::size_t f = 0; f < F_; ++f)
-                table[f * K_ + k] = 0.5 * (x[f] + mean[f]);
+                table[f * K_ + k] = 0.5 * ((std::isnan(x[f]) ? mean[f] : x[f]) + mean[f]);
         }
         give_weight(counts, proposal.data());
         return true;

@@ -56,15 +56,17 @@ std::unique_ptr<DiscreteMixture> with_own_rates(const DiscreteMixture& like,
     const std::size_t F = like.shape().n_values;
     const std::size_t n = points.size() / F;
     std::vector<double> rates(F, 0.0);
-    double total = 0;
+    std::vector<double> present(F, 0.0);
     for (std::size_t r = 0; r < n; ++r) {
         const double w = weights == nullptr ? 1.0 : weights[r];
-        total += w;
-        for (std::size_t f = 0; f < F; ++f)
-            rates[f] += w * points[r * F + f];
+        for (std::size_t f = 0; f < F; ++f) {
+            const double x = points[r * F + f];
+            rates[f] += std::isnan(x) ? 0.0 : w * x;
+            present[f] += std::isnan(x) ? 0.0 : w;
+        }
     }
-    for (double& rate : rates)
-        rate = rate > 0 ? 1.0 / (rate / total) : 1.0;
+    for (std::size_t f = 0; f < F; ++f)
+        rates[f] = rates[f] > 0 ? 1.0 / (rates[f] / present[f]) : 1.0;
     return std::make_unique<DiscreteMixture>(
         like.weights(), detail::make_indexed(detail::IndexedFamily::poisson, like.shape(),
                                              {true, shapes, std::move(rates)}));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "models/starts.hpp"
 
@@ -11,6 +12,9 @@ using detail::IndexedRows;
 using detail::Storage;
 
 namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double kMissingBit = 255;  // a missing code is below zero
 
 template <class T>
 double element(const IndexedRows& rows, std::size_t row, std::size_t column) {
@@ -52,25 +56,6 @@ std::vector<double> fill_missing(const StartRows& rows, std::size_t F, const dou
     return sums;
 }
 
-// The group whose centre is nearest to x.
-std::size_t nearest(const double* x, const std::vector<double>& centres,
-                    const std::vector<double>& half_norms) {
-    const std::size_t K = half_norms.size();
-    const std::size_t F = centres.size() / K;
-    std::size_t best = 0;
-    double most = 0;
-    for (std::size_t k = 0; k < K; ++k) {
-        double product = -half_norms[k];
-        for (std::size_t f = 0; f < F; ++f)
-            product += x[f] * centres[k * F + f];
-        if (k == 0 || product > most) {
-            most = product;
-            best = k;
-        }
-    }
-    return best;
-}
-
 }  // namespace
 
 std::vector<double> indexed_points(const IndexedRows& rows, const detail::IndexedShape& shape) {
@@ -79,11 +64,16 @@ std::vector<double> indexed_points(const IndexedRows& rows, const detail::Indexe
     for (std::size_t r = 0; r < rows.n_rows; ++r) {
         for (std::size_t d = 0; d < rows.n_features; ++d) {
             const double value = value_at(rows, r, d);
-            if (shape.column_offsets.empty())
-                points[r * F + d] = value;
+            const bool is_bit = rows.storage == Storage::bytes;
+            if (shape.column_offsets.empty()) {
+                points[r * F + d] = is_bit && value == kMissingBit ? kNaN : value;
+                continue;
+            }
+            double* codes = points.data() + r * F + shape.column_offsets[d];
+            if (value < 0)
+                std::fill_n(codes, shape.column_offsets[d + 1] - shape.column_offsets[d], kNaN);
             else
-                points[r * F + static_cast<std::size_t>(shape.column_offsets[d]) +
-                       static_cast<std::size_t>(value)] = 1.0;
+                codes[static_cast<std::size_t>(value)] = 1.0;
         }
     }
     return points;
@@ -101,16 +91,14 @@ void start_table(const StartRows& rows, std::size_t F, std::size_t K, const doub
     const double* points = roots ? root.data() : rows.x;
     std::vector<double> centres(K * F);
     kmeans(points, rows.n, F, rows.weights, K, seed, lloyd, centres.data(), rows.labels);
-    std::vector<double> half_norms(K, 0.0);
-    for (std::size_t i = 0; i < K * F; ++i)
-        half_norms[i / F] += 0.5 * centres[i] * centres[i];
+    const std::vector<std::int32_t> group = nearest_centres(points, rows.n, F, centres);
     std::vector<double> weight(K, 1.0);
     for (std::size_t f = 0; f < F; ++f)
         std::fill_n(table + f * K, K, mean[f]);
     for (std::size_t r = 0; r < rows.n; ++r) {
         const bool known = rows.labels != nullptr && rows.labels[r] >= 0;
-        const std::size_t k = known ? static_cast<std::size_t>(rows.labels[r])
-                                    : nearest(points + r * F, centres, half_norms);
+        const std::size_t k =
+            known ? static_cast<std::size_t>(rows.labels[r]) : static_cast<std::size_t>(group[r]);
         weight[k] += rows.weights[r];
         for (std::size_t f = 0; f < F; ++f)
             table[f * K + k] += rows.weights[r] * rows.x[r * F + f];

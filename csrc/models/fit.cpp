@@ -90,8 +90,10 @@ Target target_of(GaussianMixtureFits& out, std::size_t i) {
 GaussianMixtureFit fit(const Rows& rows, const GaussianMixtureOptions& options,
                        std::uint64_t random_state, int n_threads, const Poll& poll) {
     const PollScope asked(poll);  // also between passes that are too short to ask by themselves
-    const auto view = models::view_to_fit(rows);
+    auto view = models::view_to_fit(rows);
     models::check_options(options, view.n_features);
+    const auto weights =
+        options.marginalize ? models::drop_unobserved(view) : std::vector<double>{};
     const models::Setup setup = models::configure(view, options, n_threads, poll);
     BatchFit engine;
     const models::FitState& state = engine.run(setup, view, options, random_state, n_threads, poll);
@@ -130,9 +132,11 @@ GaussianMixtureFits fit_many(std::span<const Rows> data, std::size_t n_features,
     const auto fit_one = [&](std::size_t i, int slot, int threads, const Poll& ask) {
         BatchFit& engine = engines[static_cast<std::size_t>(slot)];
         recorder.guarded(i, [&] {
-            const auto view = models::view_to_fit(data[i]);
+            auto view = models::view_to_fit(data[i]);
             require(view.n_features == n_features, "X has ", view.n_features, " features, but ",
                     n_features, " are expected");
+            const auto weights =
+                options.marginalize ? models::drop_unobserved(view) : std::vector<double>{};
             const models::Setup setup = models::configure(view, options, threads, ask);
             const models::FitState& state =
                 engine.run(setup, view, options, random_states[i], threads, ask);

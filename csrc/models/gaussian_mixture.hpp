@@ -117,6 +117,7 @@ class VEMFAST_API GaussianMixture {
     std::size_t n_components() const { return components_.n_components(); }
     std::size_t n_features() const { return components_.n_features(); }
     detail::Covariance covariance() const { return components_.kind(); }
+    const std::vector<double>& column_scale() const { return components_.column_scale(); }
     std::size_t stats_size() const;
     std::size_t params_size(Kind kind) const;
 

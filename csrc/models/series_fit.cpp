@@ -10,6 +10,7 @@
 #include "models/data_sets.hpp"
 #include "models/discrete_sets.hpp"
 #include "models/discrete_starts.hpp"
+#include "models/hmm_starts.hpp"
 #include "models/starts.hpp"
 #include "vemfast/require.hpp"
 
@@ -129,9 +130,9 @@ class SeriesFit {
     template <class First>
     void init(First&& first) {
         std::vector<double> point(model_.params_size(Kind::point));
-        std::copy(options_.start.begin(), options_.start.end(), point.begin());
-        std::copy(options_.transitions.begin(), options_.transitions.end(),
-                  point.begin() + static_cast<std::ptrdiff_t>(options_.start.size()));
+        auto to = std::copy(options_.start.begin(), options_.start.end(), point.begin());
+        to = std::copy(options_.transitions.begin(), options_.transitions.end(), to);
+        std::copy(options_.mix.begin(), options_.mix.end(), to);
         first(point.data() + model_.emission_at());
         q_.clear();
         state_.kind = Kind::point;
@@ -171,9 +172,10 @@ class SeriesFit {
 // The emissions of one data set, Gaussian.
 class GaussianSeries {
   public:
-    GaussianSeries(const HiddenMarkov& /*like*/, const Series& series,
+    GaussianSeries(const HiddenMarkov& like, const Series& series,
                    const GaussianMixtureOptions& options, int n_threads, const Poll& poll)
         : options_(options),
+          n_mix_(like.n_mix()),
           view_(std::get<detail::RowsView>(series.rows.rows)),
           n_threads_(n_threads),
           poll_(poll) {
@@ -188,7 +190,14 @@ class GaussianSeries {
         const GaussianMixture& model = setup_->model;
         const std::size_t D = model.n_features();
         std::vector<double> stats(model.stats_size());
-        start_statistics(*setup_, view_, options_, seed, n_threads_, poll_, memory_, stats.data());
+        const auto from = [&](const detail::RowsView& rows) {
+            start_statistics(*setup_, rows, options_, seed, n_threads_, poll_, memory_,
+                             stats.data());
+        };
+        if (n_mix_ == 1)
+            from(view_);
+        else
+            from(LabelledRows(*setup_, view_, n_mix_, options_.start, seed).view());
         model.update(ParameterRule::point, Kind::point, nullptr, stats.data(), seed, 0, out);
         for (std::size_t i = 0; i < options_.means_init.size(); ++i)
             out[i] = options_.means_init[i] - setup_->origin[i % D];
@@ -198,6 +207,7 @@ class GaussianSeries {
 
   private:
     const GaussianMixtureOptions& options_;
+    std::size_t n_mix_;
     detail::RowsView view_;
     int n_threads_;
     const Poll& poll_;

@@ -29,6 +29,7 @@ struct SeriesOptions : LoopOptions {
     bool factorised = false;  // in place of local_rule
     ParameterRule parameter_rule = ParameterRule::point;
     std::vector<double> start, transitions;  // K, K x K: where every chain begins
+    std::vector<double> mix;                 // K x n_mix, if states have several components
 };
 
 // How the emissions of discrete families are configured and begin.

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "exec/parallel.hpp"
+#include "models/rows_view.hpp"
 #include "vemfast/poll.hpp"
 #include "vemfast/random.hpp"
 
@@ -265,6 +266,48 @@ std::vector<std::size_t> start_rows(std::size_t n, const double* weights, std::s
 std::size_t most_start_rows(std::size_t n_numbers, std::size_t n_components) {
     constexpr std::size_t kNumbers = std::size_t{1} << 23;
     return std::min(std::max(kNumbers / n_numbers, 8 * n_components), kStartRows);
+}
+
+StartPoints start_points(const detail::RowsView& rows, const double* origin, const double* metric,
+                         std::uint64_t seed) {
+    const std::size_t D = rows.n_features;
+    StartPoints out;
+    out.rows = start_rows(rows.n_rows, rows.weights, kStartRows, seed, rows.weight_stride);
+    std::vector<double> unit(D);
+    for (std::size_t i = 0; i < D; ++i)
+        unit[i] = std::sqrt(metric[i]);
+    for (const std::size_t row : out.rows) {
+        const auto at = static_cast<std::ptrdiff_t>(row);
+        out.weights.push_back(rows.weights == nullptr ? 1.0
+                                                      : rows.weights[at * rows.weight_stride]);
+        for (std::size_t i = 0; i < D; ++i) {
+            const double x = value_at(rows, row, i);
+            out.x.push_back(std::isnan(x) ? 0.0 : (x - origin[i]) / unit[i]);
+        }
+    }
+    return out;
+}
+
+std::vector<std::int32_t> nearest_centres(const double* x, std::size_t n, std::size_t D,
+                                          const std::vector<double>& centres) {
+    const std::size_t K = centres.size() / D;
+    std::vector<double> half_norms(K, 0.0);
+    for (std::size_t i = 0; i < K * D; ++i)
+        half_norms[i / D] += 0.5 * centres[i] * centres[i];
+    std::vector<std::int32_t> out(n, 0);
+    for (std::size_t r = 0; r < n; ++r) {
+        double most = 0;
+        for (std::size_t k = 0; k < K; ++k) {
+            double product = -half_norms[k];
+            for (std::size_t i = 0; i < D; ++i)
+                product += x[r * D + i] * centres[k * D + i];
+            if (k == 0 || product > most) {
+                most = product;
+                out[r] = static_cast<std::int32_t>(k);
+            }
+        }
+    }
+    return out;
 }
 
 void start_centres(const detail::RowsView& rows, const double* origin, const double* metric,

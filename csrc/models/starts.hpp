@@ -64,4 +64,18 @@ VEMFAST_API void start_centres(const detail::RowsView& rows, const double* origi
                                const double* metric, std::size_t K, std::uint64_t seed,
                                int max_iter, double* centres);
 
+// Those rows as points: relative to `origin` in units of sqrt(metric). What is missing lies at the
+// origin.
+struct StartPoints {
+    std::vector<std::size_t> rows;  // their numbers
+    std::vector<double> x;          // n x D
+    std::vector<double> weights;
+};
+StartPoints start_points(const detail::RowsView& rows, const double* origin, const double* metric,
+                         std::uint64_t seed);
+
+// The centre (of K x D) that is nearest to each of the rows x (n x D).
+std::vector<std::int32_t> nearest_centres(const double* x, std::size_t n, std::size_t D,
+                                          const std::vector<double>& centres);
+
 }  // namespace vemfast::models

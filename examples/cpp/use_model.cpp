@@ -7,11 +7,10 @@
 #include <fstream>
 #include <stdexcept>
 #include <string>
+#include <variant>
 #include <vector>
 
-#include <vemfast/hmm.hpp>
-#include <vemfast/mixture.hpp>
-#include <vemfast/vae.hpp>
+#include <vemfast/load.hpp>
 
 namespace {
 
@@ -23,22 +22,19 @@ void print_results(const std::string& path, const std::vector<double>& numbers) 
         const auto n = static_cast<std::int64_t>(numbers.size()) / D;
         return vemfast::Rows(vemfast::MatrixView<const double>{numbers.data(), n, D, D});
     };
-    const std::string name = vemfast::model_class(path);
-    if (name.ends_with("Mixture")) {
-        const auto model = vemfast::Mixture::load(path);
-        for (const int label : model.predict(rows_of(model)))
+    const vemfast::AnyModel model = vemfast::load(path);
+    if (const auto* mixture = std::get_if<vemfast::Mixture>(&model)) {
+        for (const int label : mixture->predict(rows_of(*mixture)))
             std::printf("%d\n", label);
-    } else if (name.ends_with("HMM")) {
-        const auto model = vemfast::HiddenMarkov::load(path);
-        for (const int state : model.decode(rows_of(model)).states)
+    } else if (const auto* chain = std::get_if<vemfast::HiddenMarkov>(&model)) {
+        for (const int state : chain->decode(rows_of(*chain)).states)
             std::printf("%d\n", state);
-    } else if (name == "VariationalAutoencoder") {
-        const auto model = vemfast::VariationalAutoencoder::load(path);
-        const auto z = model.transform(rows_of(model));
+    } else if (const auto* net = std::get_if<vemfast::VariationalAutoencoder>(&model)) {
+        const auto z = net->transform(rows_of(*net));
         for (std::size_t i = 0; i < z.size(); ++i)
-            std::printf("%.6g%c", z[i], (i + 1) % model.n_components() == 0 ? '\n' : ' ');
+            std::printf("%.6g%c", z[i], (i + 1) % net->n_components() == 0 ? '\n' : ' ');
     } else {
-        std::printf("a %s takes documents, not rows\n", name.c_str());
+        std::printf("topics take documents, not rows\n");
     }
 }
 

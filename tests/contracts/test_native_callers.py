@@ -87,11 +87,21 @@ def test_gaussian_mixture(tmp_path, covariance_type, options):
     )
 
 
-def test_missing_values(tmp_path):
-    X = clouds()
+@pytest.mark.parametrize("options", [{}, PROCESS, GIBBS], ids=["em", "mean-field", "gibbs"])
+@pytest.mark.parametrize("family", ["gaussian", "bernoulli", "poisson", "categorical"])
+def test_missing_values(tmp_path, family, options):
+    X = clouds() if family == "gaussian" else discrete_rows(family)
     X[::7, 1] = np.nan
-    estimator = vemfast.GaussianMixture(2, missing="marginalize", max_iter=5, random_state=0)
-    assert_mixture(fitted(estimator, X), native(estimator, tmp_path), X)
+    X[5] = np.nan  # nothing is observed
+    kind = getattr(vemfast, f"{family.capitalize()}Mixture")
+    estimator = fitted(kind(2, missing="marginalize", random_state=0, **options), X)
+    model = native(estimator, tmp_path)
+    exact = not (family == "poisson" and options is PROCESS)
+    assert_mixture(estimator, model, X, exact)
+    np.testing.assert_array_equal(model.responsibilities(X)[5], estimator.weights_)
+    assert model.predict(X)[5] == np.argmax(estimator.weights_)
+    if options is not GIBBS:
+        assert model.score_samples(X)[5] == 0.0
 
 
 def discrete_rows(family):
@@ -200,15 +210,17 @@ def test_variational_autoencoder(tmp_path, likelihood):
 
 # ---- fits ------------------------------------------------------------------------------------
 
+INFERENCES = ("em", "hard-em", "mean-field", "variational-em")  # of vemfast_inference
 
-@pytest.mark.parametrize("inference", ["em", "hard-em", "mean-field"])
+
+@pytest.mark.parametrize("inference", INFERENCES)
 @pytest.mark.parametrize(
     ("number", "covariance_type"),
     list(enumerate(["full", "tied", "diag", "spherical", "tied-spherical"])),
 )
 def test_a_native_fit_is_the_fit_of_python(tmp_path, number, covariance_type, inference):
     X = clouds()
-    code = ["em", "hard-em", "mean-field"].index(inference)
+    code = INFERENCES.index(inference)
     objectives = []
 
     def callback(context, iteration, objective):
@@ -315,7 +327,8 @@ def test_bad_rows(mixture):
     assert message == "X has 2 features, but the model has 3"
     X[4, 1] = np.nan
     message = complaint(INVALID_ARGUMENT, lambda: mixture.score_samples(X))
-    assert message == "X contains NaN at row 4, column 1; drop or impute such rows"
+    expected = "X contains NaN at row 4, column 1; drop or impute such rows"
+    assert message == expected + ", or fit with missing='marginalize'"
     assert "X contains NaN at row 4" in complaint(
         INVALID_ARGUMENT, lambda: fit_gaussian_mixture(X, n_components=2)
     )

@@ -13,11 +13,12 @@ from native_library import (
     fit,
     fit_documents,
     fit_many,
+    fit_many_documents,
 )
 
 import vemfast
 
-RUNGS = ("em", "hard-em", "mean-field")
+RUNGS = ("em", "variational-em", "hard-em", "mean-field")
 
 
 def fitted(estimator, *args, **data):
@@ -169,10 +170,9 @@ def test_single_precision_and_strides():
 # ---- chains ----------------------------------------------------------------------------------
 
 LENGTHS = np.array([50, 30, 1, 39])
-CHAIN_RUNGS = (*RUNGS, "variational-em")
 
 
-@pytest.mark.parametrize("inference", CHAIN_RUNGS)
+@pytest.mark.parametrize("inference", RUNGS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_chains(tmp_path, family, inference):
     X, name = rows_of(family), f"{family}HMM"
@@ -208,6 +208,90 @@ def test_covariances_of_states(tmp_path, covariance_type, inference):
     options = {"covariance_type": covariance_type, "inference": inference, "n_iter": 5}
     estimator = fitted(vemfast.GaussianHMM(2, random_state=1, **options), X)
     model = fit("GaussianHMM", X, {"n_components": 2, **options}, random_state=1)
+    assert_same(model, estimator, tmp_path)
+
+
+MIXED = {
+    "plain": {},
+    "full": {"covariance_type": "full", "inference": "hard-em", "n_init": 2},
+    "spherical": {"covariance_type": "spherical", "init_params": "k-means++"},
+    "one component": {"n_mix": 1},
+    "priors": {
+        "weights_prior": [[2.0, 1.5], [1.0, 3.0]],
+        "covars_weight": 4.0,
+        "sticky": 1.0,
+    },
+    "given": {
+        "weights_init": [[0.25, 0.75], [0.5, 0.5]],
+        "means_init": np.arange(12.0).reshape(2, 2, 3) / 4,
+        "weights_prior": 1.25,
+    },
+    "missing": {"missing": "marginalize"},
+}
+
+
+@pytest.mark.parametrize("options", MIXED.values(), ids=MIXED)
+def test_states_of_several_components(tmp_path, options):
+    X = rows_of("Gaussian")
+    options = {"n_mix": 2, "n_iter": 6, **options}
+    if "missing" in options:
+        X[::5, 1] = np.nan
+        X[7] = np.nan
+    estimator = fitted(vemfast.GMMHMM(2, random_state=4, **options), X, LENGTHS)
+    model = fit("GMMHMM", X, {"n_components": 2, **options}, LENGTHS, random_state=4)
+    assert_same(model, estimator, tmp_path)
+    threads = fit(
+        "GMMHMM", X, {"n_components": 2, **options}, LENGTHS, random_state=4, call=call_of(2)
+    )
+    np.testing.assert_array_equal(threads.array("means_"), model.array("means_"))
+
+
+def test_groups_that_are_too_small_for_the_components_of_a_state(tmp_path):
+    X = np.r_[rows_of("Gaussian")[:30], [[90.0, 90.0, 90.0]]].astype(np.float32)
+    options = {"n_mix": 3, "n_iter": 4}
+    weights = np.array([2.0])
+    estimator = vemfast.GMMHMM(2, random_state=1, **options)
+    fitted(estimator, X, sample_weight=weights)
+    model = fit("GMMHMM", X, {"n_components": 2, **options}, weights=weights, random_state=1)
+    assert_same(model, estimator, tmp_path)
+
+
+# ---- missing values --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("inference", RUNGS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_missing_values_of_mixtures(tmp_path, family, inference):
+    X, name = rows_of(family), f"{family}Mixture"
+    X[::4, 1] = np.nan
+    X[9] = np.nan  # nothing is observed
+    weights = np.linspace(0.0, 2.0, len(X)) if inference == "em" else None
+    options = {"inference": inference, "missing": "marginalize", "max_iter": 6, "n_init": 2}
+    estimator = getattr(vemfast, name)(3, random_state=4, **options)
+    fitted(estimator, X, sample_weight=weights)
+    model = fit(name, X, {"n_components": 3, **options}, weights=weights, random_state=4)
+    assert_same(model, estimator, tmp_path)
+
+
+@pytest.mark.parametrize("covariance_type", ["tied", "diag", "spherical", "tied-spherical"])
+def test_missing_values_of_other_covariances(tmp_path, covariance_type):
+    X = rows_of("Gaussian").astype(np.float32)
+    X[::4, 1] = np.nan
+    options = {"covariance_type": covariance_type, "missing": "marginalize", "max_iter": 6}
+    estimator = fitted(vemfast.GaussianMixture(3, random_state=4, **options), X)
+    model = fit("GaussianMixture", X, {"n_components": 3, **options}, random_state=4)
+    assert_same(model, estimator, tmp_path)
+
+
+@pytest.mark.parametrize("inference", RUNGS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_missing_values_of_chains(tmp_path, family, inference):
+    X, name = rows_of(family), f"{family}HMM"
+    X[::4, 1] = np.nan
+    X[9] = np.nan
+    options = {"inference": inference, "missing": "marginalize", "n_iter": 6}
+    estimator = fitted(getattr(vemfast, name)(3, random_state=4, **options), X, LENGTHS)
+    model = fit(name, X, {"n_components": 3, **options}, LENGTHS, random_state=4)
     assert_same(model, estimator, tmp_path)
 
 
@@ -339,10 +423,20 @@ def test_a_poll_stops_a_fit():
 # ---- many ------------------------------------------------------------------------------------
 
 
+MANY = {
+    "GaussianMixture": "Gaussian",
+    "PoissonMixture": "Poisson",
+    "PoissonHMM": "Poisson",
+    "GaussianHMM": "Gaussian",
+    "GMMHMM": "Gaussian",
+    "VariationalAutoencoder": "Bernoulli",
+}
+
+
 @pytest.mark.parametrize("n_threads", [1, 2])
-@pytest.mark.parametrize("name", ["GaussianMixture", "PoissonMixture", "PoissonHMM", "GaussianHMM"])
+@pytest.mark.parametrize("name", MANY)
 def test_many_are_as_one(name, n_threads):
-    family = name.removesuffix("Mixture").removesuffix("HMM")
+    family = MANY[name]
     data = [rows_of(family, 20 + i, seed=i) for i in range(9)]
     data[4] = data[4][:, :1]
     data[5] = data[5][:0]
@@ -350,6 +444,10 @@ def test_many_are_as_one(name, n_threads):
     is_chain = name.endswith("HMM")
     lengths = [[5, len(X) - 5] if len(X) else [1] for X in data] if is_chain else None
     parameters = {"n_components": 2, "n_iter" if is_chain else "max_iter": 5}
+    if name == "VariationalAutoencoder":
+        parameters["hidden_layer_sizes"] = [4]
+    if name == "GMMHMM":
+        parameters["n_mix"] = 2
     models, message = fit_many(name, data, parameters, states, lengths, call_of(n_threads))
     assert message.startswith("data set 5: ")
     assert "X has 0 rows" in message or "X has 0 steps" in message or "n_samples=0" in message
@@ -358,7 +456,26 @@ def test_many_are_as_one(name, n_threads):
             assert model is None
             continue
         own = fit(name, data[i], parameters, lengths and lengths[i], random_state=states[i])
-        for array in ("lower_bounds_", "transmat_" if is_chain else "weights_"):
+        last = "transmat_" if is_chain else "weights_"
+        for array in ("lower_bounds_", "decoder_coefs_.1" if family == "Bernoulli" else last):
+            np.testing.assert_array_equal(model.array(array), own.array(array))
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_many_corpora_are_as_one(n_threads):
+    X, _ = corpus()
+    corpora = [X[i : i + 8 + i] for i in range(9)]
+    corpora[4] = X[7:8]  # no token at all
+    states = 50 + np.arange(len(corpora))
+    parameters = {"n_components": 2, "inference": "variational-em", "max_iter": 6}
+    models, message = fit_many_documents(corpora, parameters, states, call_of(n_threads))
+    assert message == "data set 4: there are no tokens: all documents are empty"
+    for i, model in enumerate(models):
+        if i == 4:
+            assert model is None
+            continue
+        own = fit_documents(corpora[i], parameters, random_state=states[i])
+        for array in ("lower_bounds_", "components_"):
             np.testing.assert_array_equal(model.array(array), own.array(array))
 
 
@@ -407,7 +524,14 @@ def test_bad_parameters_are_named():
     refused("has no mode", name, X, {"alpha_prior": 0.5})
     refused("needs at least as many rows", name, X[:1], {"n_components": 2})
     refused("'Mixture' is no mixture", "Mixture", X, {})
-    refused("'GMMHMM' is no chain", "GMMHMM", X, {})
+    refused("'NoHMM' is no chain", "NoHMM", X, {})
+    mixed = "GMMHMM"
+    refused("'em' or 'hard-em'", mixed, X, {"inference": "mean-field"})
+    refused("covariance_type='tied'", mixed, X, {"covariance_type": "tied"})
+    refused("concentrations >= 1", mixed, X, {"n_mix": 2, "weights_prior": 0.5})
+    refused("weights_init must sum to 1", mixed, X, {"n_mix": 2, "weights_init": [[0.5, 0.6]]})
+    refused("weights_init must have the shape", mixed, X, {"n_mix": 2, "weights_init": [1.0]})
+    refused("means_init must have the shape", mixed, X, {"n_mix": 2, "means_init": [[0.0] * 5]})
     refused("use vemfast_fit_documents", "LatentDirichletAllocation", X, {})
     refused("not sequences", name, X, {}, [len(X)])
     chain = "PoissonHMM"
@@ -439,7 +563,7 @@ def test_bad_parameters_are_named():
     ("name", "parameters", "match"),
     [
         ("Mixture", {}, "'Mixture' is no mixture"),
-        ("GMMHMM", {}, "'GMMHMM' is no chain"),
+        ("NoHMM", {}, "'NoHMM' is no chain"),
         ("PoissonMixture", {"n_components": 0}, "n_components must be >= 1"),
         ("PoissonHMM", {"n_components": "2"}, "n_components must be a number"),
     ],
@@ -455,6 +579,13 @@ def test_bad_data_is_named():
     X[17, 3] = np.nan
     for name in ("GaussianMixture", "BernoulliMixture", "PoissonHMM", "VariationalAutoencoder"):
         refused("X contains NaN at row 17, column 3", name, X, {})
+    both = {"missing": "marginalize"}
+    for name in ("GaussianMixture", "PoissonMixture"):
+        refused("X has no observed value in", name, X * np.nan, both)
+    X[17, 3] = np.inf
+    refused(
+        "infinity .* at row 17, column 3; drop or impute such rows$", "GaussianMixture", X, both
+    )
     X[17, 3] = 2.5
     refused("X contains 2.5 at row 17, column 3", "BernoulliMixture", X, {})
     refused("X contains 2.5 at row 17, column 3", "PoissonHMM", X, {})

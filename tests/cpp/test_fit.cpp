@@ -103,7 +103,8 @@ TEST_CASE(many_are_the_single_ones_and_a_bad_one_stops_nothing) {
         CHECK(found.failures.size() == 1);
         CHECK(found.failures[0].first == 7);
         CHECK(found.failures[0].second ==
-              "X contains NaN at row 4, column 1; drop or impute such rows");
+              "X contains NaN at row 4, column 1; drop or impute such rows, or fit with "
+              "missing='marginalize'");
         CHECK(std::isnan(found.means[7 * 6]));
         for (std::size_t i = 0; i < 20; ++i) {
             if (i == 7)

@@ -2,6 +2,9 @@
 // that gives a status and leaks nothing. Run under AddressSanitizer by the preset "sanitize";
 // tests/contracts/test_native_callers.py compares bit for bit.
 
+#ifdef __linux__
+#include <sys/inotify.h>
+#endif
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,12 +15,16 @@
 #include <limits>
 #include <numbers>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "check.hpp"
 #include "io/files.hpp"
 #include "io/json.hpp"
+#include "io/schemas.hpp"
 #include "vemfast/hmm.hpp"
+#include "vemfast/load.hpp"
 #include "vemfast/mixture.hpp"
 #include "vemfast/random.hpp"
 #include "vemfast/vemfast.h"
@@ -160,6 +167,27 @@ TEST_CASE(a_fit_keeps_its_options) {
     fs::remove(path);
 }
 
+TEST_CASE(a_fit_is_saved_under_the_rung_that_was_asked_for) {
+    const std::vector<double> x = noise(60);
+    vemfast::GaussianMixtureOptions options;
+    const fs::path path = fs::temp_directory_path() / ("rung_" + std::to_string(::getpid()));
+    for (const auto& [rung, name] : {std::pair{vemfast::Inference::em, "em"},
+                                     {vemfast::Inference::hard_em, "hard-em"},
+                                     {vemfast::Inference::mean_field, "mean-field"},
+                                     {vemfast::Inference::variational_em, "variational-em"}}) {
+        options.inference = rung;
+        Mixture(vemfast::fit(rows_of(x, 2), options), options).save(path.string());
+        const auto saved = vemfast::io::read_model(path.string(), "GaussianMixture");
+        CHECK(saved.document.find("parameters")->find("inference")->text == name);
+        vemfast::FitOptions by_name;
+        by_name.parameters["inference"] = std::string(name);
+        Mixture::fit("GaussianMixture", rows_of(x, 2), by_name).save(path.string());
+        const auto again = vemfast::io::read_model(path.string(), "GaussianMixture");
+        CHECK(again.document.find("parameters")->find("inference")->text == name);
+    }
+    fs::remove(path);
+}
+
 TEST_CASE(a_chain_is_made_of_attributes) {
     Attributes of;
     of.class_name = "BernoulliHMM";
@@ -271,6 +299,26 @@ TEST_CASE(a_fit_through_c) {
           VEMFAST_INVALID_ARGUMENT);
     CHECK(model == nullptr);
 }
+
+#ifdef __linux__
+TEST_CASE(a_file_is_read_once) {
+    const std::string path = file("gaussian_mixture-1.0-full.safetensors");
+    const int watch = ::inotify_init1(IN_NONBLOCK);
+    CHECK(watch >= 0 && ::inotify_add_watch(watch, path.c_str(), IN_OPEN) >= 0);
+    const auto n_opened = [&] {
+        alignas(inotify_event) char events[4096];
+        const auto size = ::read(watch, events, sizeof events);
+        return size <= 0 ? 0 : static_cast<int>(size / static_cast<ssize_t>(sizeof(inotify_event)));
+    };
+    vemfast_model* model = nullptr;
+    CHECK(vemfast_load(path.c_str(), &model) == VEMFAST_OK);
+    vemfast_free(model);
+    CHECK(n_opened() == 1);
+    CHECK(std::holds_alternative<Mixture>(vemfast::load(path)));
+    CHECK(n_opened() == 1);
+    ::close(watch);
+}
+#endif
 
 TEST_CASE(a_long_message_is_cut) {
     const std::string path(5000, 'x');

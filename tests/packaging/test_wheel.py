@@ -137,6 +137,9 @@ def test_the_cmake_examples(installed):
     assert "the file says the same" in said
     said = without_leaks(build / "fit_chains", "chain.safetensors", cwd=folder)
     assert "100 of 100 fitted" in said
+    said = without_leaks(build / "fit_topics", cwd=folder)
+    assert "topics: -" in said
+    assert "autoencoder: " in said
     code = (
         "import vemfast, numpy as np; r = np.random.default_rng(0); X = r.normal(size=(300, 2)); "
     )
@@ -146,8 +149,13 @@ def test_the_cmake_examples(installed):
     found = without_leaks(build / "use_model", "python.safetensors", "rows.txt", cwd=folder)
     assert found.split() == labels
     kind = "import vemfast; print(*(type(vemfast.load(f'{name}.safetensors')).__name__ "
-    kind += "for name in ('from_cpp', 'chain')))"
-    assert run(python, "-c", kind, cwd=folder).split() == ["GaussianMixture", "PoissonHMM"]
+    kind += "for name in ('from_cpp', 'chain', 'topics', 'net')))"
+    assert run(python, "-c", kind, cwd=folder).split() == [
+        "GaussianMixture",
+        "PoissonHMM",
+        "LatentDirichletAllocation",
+        "VariationalAutoencoder",
+    ]
 
 
 @pytest.mark.skipif(
@@ -161,5 +169,9 @@ def test_the_makefile_example(installed):
     run("make", "-C", source, where, cwd=folder)
     said = without_leaks(source / "fit_mixture", "from_c.safetensors", cwd=folder)
     assert f"GaussianMixture of vemfast {vemfast.__version__}" in said
+    said = without_leaks(source / "fit_groups", cwd=folder)
+    assert "20 of 20 chains fitted" in said
+    assert "LatentDirichletAllocation: the first document" in said
+    assert "VariationalAutoencoder: a bit" in said
     kind = "import vemfast; print(type(vemfast.load('from_c.safetensors')).__name__)"
     assert run(python, "-c", kind, cwd=folder).strip() == "GaussianMixture"

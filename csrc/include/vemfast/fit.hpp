@@ -50,7 +50,9 @@ struct Rows {
 };
 
 enum class CovarianceType : int { full, tied, diag, spherical, tied_spherical };
-enum class Inference : int { em, hard_em, mean_field };
+// Of a mixture variational_em is em, as its posterior factorises by itself; the model keeps the
+// name.
+enum class Inference : int { em, hard_em, mean_field, variational_em };
 enum class Start : int { kmeans, kmeans_plusplus, random };
 enum class StopReason : int { tolerance, max_iter, failed, callback };
 
@@ -82,6 +84,7 @@ struct GaussianMixtureOptions {
     std::vector<double> mean_prior;  // D
     std::optional<double> degrees_of_freedom_prior;
     std::vector<double> covariance_prior;  // in the shape of one covariance
+    bool marginalize = false;              // NaN is a missing value (missing='marginalize')
     FitCallback callback;                  // of fit(); fit_many() takes none
 };
 

@@ -50,6 +50,14 @@ class VEMFAST_API LatentDirichletAllocation : public FittedModel {
                                          const FitOptions& options, std::uint64_t random_state = 0,
                                          int n_threads = 1, const Poll& poll = {});
 
+    // Fits topics to each corpus, the corpora in parallel: the i-th are those of fit() with
+    // random_states[i]. A corpus to which none can be fitted as the options say is reported and
+    // stops nothing. Throws std::invalid_argument for n_components that are none, or a callback;
+    // Interrupted.
+    static ManyFits<LatentDirichletAllocation> fit_many(
+        std::span<const WordCounts> corpora, std::size_t n_words, const FitOptions& options,
+        std::span<const std::uint64_t> random_states, int n_threads = 1, const Poll& poll = {});
+
     // Topic proportions, n_documents x n_components: E[theta], or the parameters gamma of q(theta).
     std::vector<double> transform(const WordCounts& documents, bool normalize = true,
                                   int n_threads = 1, const Poll& poll = {}) const;
@@ -63,6 +71,7 @@ class VEMFAST_API LatentDirichletAllocation : public FittedModel {
     class Engine;
 
   private:
+    friend struct ModelMaker;
     explicit LatentDirichletAllocation(std::shared_ptr<const io::Container> file);
 
     std::shared_ptr<const Engine> engine_;

@@ -41,8 +41,9 @@ class VEMFAST_API Mixture : public FittedModel {
     // Fits a mixture of a class, "BernoulliMixture" or another, under the batch schedule; of
     // several starts the one of highest objective is kept. Parameters of all: n_components,
     // inference ("em", "variational-em", "hard-em", "mean-field"), tol, max_iter, n_init,
-    // init_params, weights_init, equal_weights, weight_concentration_prior(_type), and the family's
-    // starts and priors. Throws std::invalid_argument, NumericalError, Interrupted.
+    // init_params, weights_init, equal_weights, weight_concentration_prior(_type), missing
+    // ("error", "marginalize": NaN is a missing value), and the family's starts and priors. Throws
+    // std::invalid_argument, NumericalError, Interrupted.
     static Mixture fit(const std::string& class_name, const Rows& rows, const FitOptions& options,
                        std::uint64_t random_state = 0, int n_threads = 1, const Poll& poll = {});
 
@@ -72,6 +73,7 @@ class VEMFAST_API Mixture : public FittedModel {
     class Engine;
 
   private:
+    friend struct ModelMaker;
     explicit Mixture(std::shared_ptr<const io::Container> file);
 
     std::shared_ptr<const Engine> engine_;

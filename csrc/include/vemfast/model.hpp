@@ -44,6 +44,8 @@ struct Attributes {
     std::map<std::string, Parameter> values;  // "n_iter_"
 };
 
+struct ModelMaker;  // behind load.hpp
+
 class VEMFAST_API FittedModel {
   public:
     // The class of Python: "GaussianMixture" or another.

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,15 @@ class VEMFAST_API VariationalAutoencoder : public FittedModel {
                                       std::uint64_t random_state = 0, int n_threads = 1,
                                       const Poll& poll = {});
 
+    // Fits one to each data set, the data sets in parallel: the i-th is that of fit() with
+    // random_states[i]. A data set that cannot be fitted as the options say is reported and stops
+    // nothing. Throws std::invalid_argument for n_components that are none, or a callback;
+    // Interrupted.
+    static ManyFits<VariationalAutoencoder> fit_many(std::span<const Rows> data,
+                                                     const FitOptions& options,
+                                                     std::span<const std::uint64_t> random_states,
+                                                     int n_threads = 1, const Poll& poll = {});
+
     EncodedRows encode(const Rows& rows, int n_threads = 1, const Poll& poll = {}) const;
     // The means of q(z | row), n x n_components.
     std::vector<double> transform(const Rows& rows, int n_threads = 1, const Poll& poll = {}) const;
@@ -60,6 +70,7 @@ class VEMFAST_API VariationalAutoencoder : public FittedModel {
     class Engine;
 
   private:
+    friend struct ModelMaker;
     explicit VariationalAutoencoder(std::shared_ptr<const io::Container> file);
 
     std::shared_ptr<const Engine> engine_;

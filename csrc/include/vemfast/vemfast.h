@@ -188,7 +188,8 @@ typedef enum vemfast_covariance {
 typedef enum vemfast_inference {
     VEMFAST_EM = 0,
     VEMFAST_HARD_EM = 1,
-    VEMFAST_MEAN_FIELD = 2
+    VEMFAST_MEAN_FIELD = 2,
+    VEMFAST_VARIATIONAL_EM = 3 /* of a mixture em, by another name */
 } vemfast_inference;
 
 /* Meaning and defaults as of GaussianMixture in Python. Fill it by
@@ -256,16 +257,25 @@ VEMFAST_API vemfast_status vemfast_fit_documents(const vemfast_fit_options* opti
                                                  uint64_t random_state, const vemfast_call* call,
                                                  vemfast_model** out);
 
-/* A mixture or a chain fitted to each of n_sets data sets, in parallel: the i-th as vemfast_fit
- * with random_states[i] would. Of chains lengths[i] are n_sequences[i] lengths; both NULL: each
- * data set is one sequence. No callback. out[i] is NULL where a fit failed, which stops nothing:
- * the status is VEMFAST_OK, *n_failed (or NULL) says how many, and the message is on the first. */
+/* A mixture, a chain or an autoencoder fitted to each of n_sets data sets, in parallel: the i-th as
+ * vemfast_fit with random_states[i] would. Of chains lengths[i] are n_sequences[i] lengths; both
+ * NULL: each data set is one sequence. No callback. out[i] is NULL where a fit failed, which stops
+ * nothing: the status is VEMFAST_OK, *n_failed (or NULL) says how many, and the message is on the
+ * first. */
 VEMFAST_API vemfast_status vemfast_fit_many(const vemfast_fit_options* options,
                                             const vemfast_rows* data, size_t n_sets,
                                             const int64_t* const* lengths,
                                             const size_t* n_sequences,
                                             const uint64_t* random_states, const vemfast_call* call,
                                             vemfast_model** out, size_t* n_failed);
+
+/* Topics fitted to each of n_sets corpora of the same n_words words, likewise. */
+VEMFAST_API vemfast_status vemfast_fit_many_documents(const vemfast_fit_options* options,
+                                                      const vemfast_documents* corpora,
+                                                      size_t n_sets, size_t n_words,
+                                                      const uint64_t* random_states,
+                                                      const vemfast_call* call, vemfast_model** out,
+                                                      size_t* n_failed);
 
 #ifdef __cplusplus
 }
