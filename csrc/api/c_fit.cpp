@@ -4,6 +4,7 @@
 #include <cmath>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -122,6 +123,16 @@ vemfast::AnyModel fit_rows(const std::string& name, const vemfast::FitOptions& o
     require(name != "LatentDirichletAllocation",
             "topics are of documents: use vemfast_fit_documents");
     return vemfast::Mixture::fit(name, rows, options, random_state, how.n_threads, how.poll);
+}
+
+// Reads the i-th of many; what is wrong with it is told with its number.
+template <class Read>
+auto numbered(size_t i, Read&& read) {
+    try {
+        return read();
+    } catch (const std::invalid_argument& error) {
+        throw std::invalid_argument("data set " + std::to_string(i) + ": " + error.what());
+    }
 }
 
 // Before the fits: no model is there, and what they need is.
@@ -243,9 +254,9 @@ vemfast_status vemfast_fit_many(const vemfast_fit_options* options, const vemfas
         std::vector<vemfast::Lengths> parts;
         for (size_t i = 0; i < n_sets; ++i) {
             const size_t n = n_sequences == nullptr ? 1 : n_sequences[i];
-            rows.push_back(rows_to_fit(data + i, name, n));
+            rows.push_back(numbered(i, [&] { return rows_to_fit(data + i, name, n); }));
             if (lengths != nullptr)
-                parts.push_back(lengths_of(lengths[i], n));
+                parts.push_back(numbered(i, [&] { return lengths_of(lengths[i], n); }));
         }
         const std::span<const uint64_t> states(random_states, n_sets);
         if (is_chain(name)) {
@@ -281,7 +292,7 @@ vemfast_status vemfast_fit_many_documents(const vemfast_fit_options* options,
         std::vector<vemfast::WordCounts> given;
         given.reserve(n_sets);
         for (size_t i = 0; i < n_sets; ++i)
-            given.push_back(documents_of(corpora + i));
+            given.push_back(numbered(i, [&] { return documents_of(corpora + i); }));
         hand_out(vemfast::LatentDirichletAllocation::fit_many(
                      given, n_words, choice, {random_states, n_sets}, how.n_threads, how.poll),
                  out, n_failed);

@@ -1,6 +1,7 @@
 // Fits of topics by the parameters of the Python class.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -138,10 +139,15 @@ Attributes attributes_of(const Chosen& chosen, const models::FitState& state, co
     return out;
 }
 
+void check_words(std::size_t n_words) {
+    constexpr std::size_t kMost = std::numeric_limits<std::int32_t>::max();
+    require(n_words >= 1 && n_words <= kMost, "n_words must be from 1 to ", kMost, "; got ",
+            n_words);
+}
+
 LatentDirichletAllocation fit_one(const WordCounts& documents, std::size_t n_words,
                                   const FitOptions& given, std::uint64_t random_state,
                                   int n_threads, const Poll& poll) {
-    require(n_words >= 1, "there must be at least one word");
     Chosen chosen("LatentDirichletAllocation", given);
     const auto K = static_cast<std::size_t>(chosen.integer("n_components", 10, 1));
     const std::size_t rung = chosen.word("inference", {"mean-field", "variational-em", "hard-em"});
@@ -183,12 +189,14 @@ LatentDirichletAllocation LatentDirichletAllocation::fit(const WordCounts& docum
                                                          std::uint64_t random_state, int n_threads,
                                                          const Poll& poll) {
     const PollScope asked(poll);  // also between passes that are too short to ask by themselves
+    check_words(n_words);
     return fit_one(documents, n_words, options, random_state, n_threads, poll);
 }
 
 ManyFits<LatentDirichletAllocation> LatentDirichletAllocation::fit_many(
     std::span<const WordCounts> corpora, std::size_t n_words, const FitOptions& options,
     std::span<const std::uint64_t> random_states, int n_threads, const Poll& poll) {
+    check_words(n_words);
     constexpr double kRounds = 50;  // over a document, about
     const std::size_t K = api::n_components_of("LatentDirichletAllocation", options, 10);
     const auto work = [&](std::size_t i) {

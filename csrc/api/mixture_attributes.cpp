@@ -1,5 +1,4 @@
 // Mixtures made of attributes, and the attributes of a Gaussian fit.
-#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <string>

@@ -342,13 +342,19 @@ TEST_CASE(null_pointers_to_fits) {
     refused(vemfast_fit_documents(nullptr, &documents, 7, 0, nullptr, &model), "options");
     refused(vemfast_fit_documents(&of_topics, nullptr, 7, 0, nullptr, &model), "documents");
     refused(vemfast_fit_documents(&options, &documents, 7, 0, nullptr, &model), "not for Poisson");
-    refused(vemfast_fit_documents(&of_topics, &documents, 0, 0, nullptr, &model), "one word");
+    refused(vemfast_fit_documents(&of_topics, &documents, 0, 0, nullptr, &model),
+            "n_words must be");
     refused(
         vemfast_fit_many(&options, &given, 1, nullptr, nullptr, nullptr, nullptr, &model, nullptr),
         "random_states");
     refused(
         vemfast_fit_many(&options, nullptr, 1, nullptr, nullptr, &state, nullptr, &model, nullptr),
         "data");
+    auto broken = given;
+    broken.struct_size = 8;
+    refused(
+        vemfast_fit_many(&options, &broken, 1, nullptr, nullptr, &state, nullptr, &model, nullptr),
+        "data set 0: rows->struct_size is 8");
     auto wrong = options;
     wrong.class_name = nullptr;
     refused(vemfast_fit(&wrong, &given, nullptr, 1, 0, nullptr, &model), "class_name");
