@@ -31,7 +31,7 @@ inline double work_of(const std::string& class_name, const Rows& rows, std::size
     const auto D = static_cast<double>(rows.n_features);
     const auto K = static_cast<double>(n_components);
     // Gaussian: full covariances at most.
-    const double of_row = class_name.starts_with("G") ? D * D + 3.0 * D : 2.0 * D;
+    const double of_row = class_name.starts_with('G') ? D * D + 3.0 * D : 2.0 * D;
     return static_cast<double>(rows.n) * K * (of_row + 3.0 * K);
 }
 
