@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <random>
 #include <string>
@@ -118,6 +119,13 @@ inline std::string bytes_of(const vemfast_model* model) {
     std::string out = vemfast::io::read_file(path);
     std::filesystem::remove(path);
     return out;
+}
+
+// Puts bytes in a file, without a wait for the disk.
+inline void put(const std::string& path, const std::string& content) {
+    std::ofstream file(path, std::ios::binary | std::ios::trunc);
+    file.write(content.data(), static_cast<std::streamsize>(content.size()));
+    CHECK(file.good());
 }
 
 }  // namespace small_models

@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "check.hpp"
-#include "io/files.hpp"
 #include "small_models.hpp"
 #include "vemfast/load.hpp"
 #include "vemfast/vemfast.h"
@@ -386,12 +385,12 @@ TEST_CASE(cut_files_of_every_class_and_loads_as_another) {
     for (const char* name : every_class()) {
         const std::string content = bytes_of(fitted(name, nullptr, 1).get());
         for (std::size_t part = 0; part < 40; ++part) {
-            vemfast::io::write_file(path, content.substr(0, part * content.size() / 40));
+            put(path, content.substr(0, part * content.size() / 40));
             auto* model = reinterpret_cast<vemfast_model*>(1);
             expect(vemfast_load(path.c_str(), &model), VEMFAST_MODEL_FILE, name);
             CHECK(model == nullptr);
         }
-        vemfast::io::write_file(path, content);
+        put(path, content);
         const char group = group_of(name);
         using vemfast::ModelFileError;
         if (group != 'm')
