@@ -70,8 +70,8 @@ def gemm_rates(dtype: str, threads: int, repeats: int = 5, size: int = SIZE) -> 
     return rates
 
 
-def thread_settings() -> dict[str, str]:
-    """Return the environment's variables that tell threads what to do: they change the figures.
+def settings_of_environment() -> dict[str, str]:
+    """Return the environment's variables that steer threads and kernels: they change the figures.
 
     With OMP_WAIT_POLICY=passive, for one, a thread that waits sleeps, and is late for each region.
     """
@@ -126,7 +126,7 @@ def describe(threads: int, packages: Sequence[str] = PACKAGES) -> dict[str, Any]
         ),
         "vemfast": {**build_info(), "platform": system},
         "threads": threads,
-        "environment": thread_settings(),
+        "environment": settings_of_environment(),
         "gflops": rates(threads),
     }
 
@@ -142,7 +142,7 @@ def preamble(machine: dict[str, Any]) -> str:
         f"{machine['threads']} threads. Python {machine['python']}, {versions}. "
         f"BLAS: {'; '.join(machine['blas'])}. Core: {core or 'absent'}. "
         f"Load at the start {machine['load']:.2f}."
-        f"{f' Set for threads: {environment}.' if environment else ''}\n\n"
+        f"{f' Set in the environment: {environment}.' if environment else ''}\n\n"
         "Matrix product of 2,048 x 2,048, median GFLOP/s by threads: "
         + ", ".join(f"{name} {rate}" for name, rate in rates.items())
         + ".\n\nAll times are seconds, the median of interleaved rounds [least, most]; a ratio is "

@@ -138,13 +138,7 @@ class Stream:
     def open(self) -> Iterator[Any]:
         """Return an iterator over the chunks from their beginning."""
         self.passes += 1
-        source = self._chunks() if callable(self._chunks) else self._chunks
-        if not hasattr(source, "__iter__"):
-            raise ValueError(
-                "X is callable, so it must return an iterator of chunks; it returned a "
-                f"{type(source).__name__}"
-            )
-        return iter(source)
+        return _opened(self._chunks)
 
     def to_block(self, chunk: Any, number: int) -> tuple[Any, Any]:
         """Return a chunk as a block, None if it is empty, and its weights."""
@@ -324,6 +318,16 @@ class StreamBlock:
         return distinct(self.parts(), enough)
 
 
+def _opened(chunks: Any) -> Iterator[Any]:
+    source = chunks() if callable(chunks) else chunks
+    if not hasattr(source, "__iter__"):
+        raise ValueError(
+            "X is callable, so it must return an iterator of chunks; it returned a "
+            f"{type(source).__name__}"
+        )
+    return iter(source)
+
+
 def _split_pair(chunk: Any) -> tuple[Any, Any]:
     """Return the rows of a chunk and their weights, None if it is not a pair of them."""
     return chunk if _is_pair(chunk) else (chunk, None)
@@ -337,9 +341,9 @@ def each_chunk(
     Reads the source once, so an iterator may be used up. `weights` gets those of the chunks.
     """
     is_empty = True
-    for number, chunk in enumerate(chunks() if callable(chunks) else chunks):
+    for number, chunk in enumerate(_opened(chunks)):
         rows, own = _split_pair(chunk)
-        if getattr(rows, "shape", (1,))[0] == 0:
+        if getattr(rows, "shape", ())[:1] == (0,):
             continue
         try:
             block = read(rows)

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = ["ROOT", "can_import", "peer_python", "worker"]
@@ -47,8 +47,10 @@ def worker(
     assert process.stdout is not None
 
     def ask(line: str) -> list[str]:
-        print(line, file=process.stdin, flush=True)
-        words = process.stdout.readline().split()
+        words: list[str] = []
+        with suppress(BrokenPipeError):
+            print(line, file=process.stdin, flush=True)
+            words = process.stdout.readline().split()
         if not words:
             raise RuntimeError(
                 f"{module} ended when asked to {line!r}; run it to see why: {command}"
@@ -58,5 +60,6 @@ def worker(
     try:
         yield ask
     finally:
-        process.stdin.close()
+        with suppress(BrokenPipeError):
+            process.stdin.close()
         process.wait()

@@ -157,16 +157,15 @@ void hand_out(vemfast::ManyFits<Model>&& fits, vemfast_model** out, size_t* n_fa
         if (one.has_value())
             made[i] = handle_of(std::move(*one));
     }
-    for (size_t i = 0; i < made.size(); ++i)
-        out[i] = made[i].release();
+    std::string text;
     if (!fits.failures.empty()) {
         const auto& [number, why] = fits.failures.front();
-        fail(VEMFAST_OK, std::string("data set ")
-                             .append(std::to_string(number))
-                             .append(": ")
-                             .append(why)
-                             .c_str());
+        text.append("data set ").append(std::to_string(number)).append(": ").append(why);
     }
+    for (size_t i = 0; i < made.size(); ++i)
+        out[i] = made[i].release();  // the last: what comes after it must not throw
+    if (!text.empty())
+        fail(VEMFAST_OK, text.c_str());
     if (n_failed != nullptr)
         *n_failed = fits.failures.size();
 }

@@ -74,7 +74,7 @@ vemfast::WordCounts documents_of(const vemfast_documents* documents);
 // Without lengths there is one sequence.
 vemfast::Lengths lengths_of(const int64_t* lengths, size_t n_sequences);
 
-// A handle of the model, which the caller frees.
+// A handle of the model.
 std::unique_ptr<vemfast_model> handle_of(vemfast::AnyModel&& model);
 
 struct Call {

@@ -471,7 +471,8 @@ ManyFits<HiddenMarkov> HiddenMarkov::fit_many(const std::string& class_name,
             lengths.size(), " data sets, but ", data.size(), " data sets");
     check_class_name(class_name);
     const std::size_t K = api::n_components_of(class_name, options);
-    const auto work = [&](std::size_t i) { return api::work_of(class_name, data[i], K); };
+    const bool is_gaussian = class_name == "GaussianHMM" || class_name == "GMMHMM";
+    const auto work = [&](std::size_t i) { return api::work_of(data[i], K, is_gaussian); };
     return api::fit_each<HiddenMarkov>(data.size(), options, random_states, n_threads, poll, work,
                                        [&](std::size_t i, int threads, const Poll& ask) {
                                            return fit_one(class_name, data[i],

@@ -26,12 +26,12 @@ inline std::size_t n_components_of(const std::string& class_name, const FitOptio
     return static_cast<std::size_t>(Chosen(class_name, options).integer("n_components", usual, 1));
 }
 
-// Multiply-adds of an E-step over rows, about: what decides how threads are shared.
-inline double work_of(const std::string& class_name, const Rows& rows, std::size_t n_components) {
+// Multiply-adds of an E-step over rows, about: what decides how threads are shared. Gaussians may
+// have full covariances.
+inline double work_of(const Rows& rows, std::size_t n_components, bool is_gaussian) {
     const auto D = static_cast<double>(rows.n_features);
     const auto K = static_cast<double>(n_components);
-    // Gaussian: full covariances at most.
-    const double of_row = class_name.starts_with('G') ? D * D + 3.0 * D : 2.0 * D;
+    const double of_row = is_gaussian ? D * D + 3.0 * D : 2.0 * D;
     return static_cast<double>(rows.n) * K * (of_row + 3.0 * K);
 }
 

@@ -214,7 +214,8 @@ ManyFits<Mixture> Mixture::fit_many(const std::string& class_name, std::span<con
                                     const Poll& poll) {
     check_class_name(class_name);
     const std::size_t K = api::n_components_of(class_name, options);
-    const auto work = [&](std::size_t i) { return api::work_of(class_name, data[i], K); };
+    const bool is_gaussian = class_name == "GaussianMixture";
+    const auto work = [&](std::size_t i) { return api::work_of(data[i], K, is_gaussian); };
     return api::fit_each<Mixture>(data.size(), options, random_states, n_threads, poll, work,
                                   [&](std::size_t i, int threads, const Poll& ask) {
                                       return fit_one(class_name, data[i], options, random_states[i],

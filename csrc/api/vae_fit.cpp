@@ -150,6 +150,7 @@ VariationalAutoencoder fit_one(const Rows& rows, const FitOptions& options,
     Chosen chosen("VariationalAutoencoder", options);
     const models::VaeShape shape = shape_of(chosen, rows.n_features);
     const models::VaeFitOptions how = options_of(chosen, shape);
+    chosen.word("missing", {"error"});  // others: in Python
     chosen.refuse_others();
     const api::CheckedVaeRows checked(rows, shape.n_features, shape.likelihood, false);
     const std::vector<double> weights = weights_of(rows);

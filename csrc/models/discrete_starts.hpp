@@ -11,8 +11,7 @@
 
 namespace vemfast::models {
 
-// Dense rows as points (n_rows x F): bits, counts or indicators of codes; NaN where
-// missing.
+// Dense rows as points (n_rows x F): bits, counts or indicators of codes; NaN where missing.
 std::vector<double> indexed_points(const detail::IndexedRows& rows,
                                    const detail::IndexedShape& shape);
 

@@ -238,6 +238,10 @@ def test_weights_of_chunks_that_are_judged():
     assert mixture.score(reused) == mixture.score(X, sample_weight=weights)
     with pytest.raises(ValueError, match="chunk 0 of X has 500 rows, and weights of shape"):
         mixture.score([(X[:500], weights[:499]), (X[500:], weights[499:])])
+    with pytest.raises(ValueError, match=r"chunk 0 of X: .*2D array"):
+        mixture.predict(number for number in np.ones(2))
+    with pytest.raises(ValueError, match="it must return an iterator of chunks; it returned a int"):
+        mixture.predict(lambda: 3)
     with pytest.raises(ValueError, match=r"some without.*chunk 1"):
         mixture.score([(X[:500], weights[:500]), X[500:]])
 

@@ -41,13 +41,13 @@ class VEMFAST_API HiddenMarkov : public FittedModel {
     explicit HiddenMarkov(const Attributes& attributes);
 
     // Fits a chain of a class, "PoissonHMM" or another, under the batch schedule; of several starts
-    // the one of highest objective is kept. The weights of the rows, if there are
-    // any, are one a sequence. Parameters of all: n_components, inference ("em", "variational-em",
-    // "hard-em", "mean-field"), tol, n_iter, n_init, init_params ("kmeans", "k-means++"),
-    // startprob_init, transmat_init, startprob_prior, transmat_prior, sticky, startprob_support,
-    // transmat_support, missing ("error", "marginalize": NaN is a missing value), and the family's
-    // starts and priors; of GMMHMM also n_mix, weights_init, weights_prior (by "em" and "hard-em").
-    // Throws std::invalid_argument, NumericalError, Interrupted.
+    // the one of highest objective is kept. The weights of the rows, if there are any, are one a
+    // sequence. Parameters of all: n_components, inference ("em", "variational-em", "hard-em",
+    // "mean-field"), tol, n_iter, n_init, init_params ("kmeans", "k-means++"), startprob_init,
+    // transmat_init, startprob_prior, transmat_prior, sticky, startprob_support, transmat_support,
+    // missing ("error", "marginalize": NaN is a missing value), and the family's starts and priors;
+    // of GMMHMM also n_mix, weights_init, weights_prior (by "em" and "hard-em"). Throws
+    // std::invalid_argument, NumericalError, Interrupted.
     static HiddenMarkov fit(const std::string& class_name, const Rows& rows, Lengths lengths,
                             const FitOptions& options, std::uint64_t random_state = 0,
                             int n_threads = 1, const Poll& poll = {});

@@ -1,6 +1,6 @@
 // Files of fitted models: the safetensors layout, the same that vemfast.save and vemfast.load of
-// Python have. Each class has load and save of its own, and
-// load.hpp takes any; here is what they share.
+// Python have. Each class has load and save of its own, and load.hpp takes any; here is what they
+// share.
 #pragma once
 
 #include <stdexcept>

@@ -12,11 +12,10 @@
  * elements, which must be what the function writes. They are undefined after a failure.
  *
  * This is the stable interface: a program that was compiled with VEMFAST_C_ABI runs with any
- * library for which vemfast_c_abi() returns the same number. Structs (but
- * vemfast_parameter, an element of vemfast_fit_options) begin with their own size, which is
- * checked: one that grows gets the library another number. The numbers are those of Python, bit for
- * bit (see the C++ headers, which these functions call, for where they are not). Distances are
- * counted in elements.
+ * library for which vemfast_c_abi() returns the same number. Structs (but vemfast_parameter, an
+ * element of vemfast_fit_options) begin with their own size, which is checked: one that grows gets
+ * the library another number. The numbers are those of Python, bit for bit (see the C++ headers,
+ * which these functions call, for where they are not). Distances are counted in elements.
  */
 #ifndef VEMFAST_VEMFAST_H
 #define VEMFAST_VEMFAST_H
