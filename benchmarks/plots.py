@@ -38,7 +38,8 @@ def _save(records: Sequence[Record], paint: Callable[[Any, Record], None], path:
 
     columns = min(4, len(records))
     rows = ceil(len(records) / columns)
-    figure = Figure(figsize=(3.7 * columns, 3.1 * rows), layout="constrained")
+    width = 5.2 if paint is curves else 3.7  # its legend stands beside it
+    figure = Figure(figsize=(width * columns, 3.1 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax, record in zip(axes, records, strict=False):
         paint(ax, record)
@@ -58,12 +59,16 @@ def _title(ax: Any, text: str) -> None:
 
 def scaling(ax: Any, record: Record) -> None:
     """Seconds against one size, and a line of the theoretical slope through the last point."""
+    from matplotlib.ticker import NullFormatter
+
     sizes = [int(name.split(" = ")[1].replace(",", "")) for name in record["seconds"]]
     seconds = [median(values) for values in record["seconds"].values()]
     theory, fitted = record["facts"]["theory"], record["facts"]["exponent"]
     ax.loglog(sizes, seconds, marker="o", label=f"measured: {fitted:.2f}")
     line = [seconds[-1] * (size / sizes[-1]) ** theory for size in sizes]
     ax.loglog(sizes, line, linestyle=":", color="grey", label=f"theory: {theory:g}")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_minor_formatter(NullFormatter())
     ax.set_xlabel(record["facts"]["axis"], fontsize=8)
     ax.set_ylabel("seconds a step", fontsize=8)
     ax.legend(fontsize=7)
@@ -91,20 +96,32 @@ def ladder(ax: Any, record: Record) -> None:
     _title(ax, record["case"])
 
 
+_MORE_COLORS = ("black", "blue", "magenta", "red", "limegreen", "gold")
 _POINT = re.compile(r"(-?[\d.]+) \(([\d.e+-]+) s, \d+\)")
 
 
 def curves(ax: Any, record: Record) -> None:
-    """Held-out score against seconds, a curve a fit."""
+    """Held-out score against seconds, a curve a fit: ours in bold, named by their rung."""
     for name, told in record["facts"].items():
         points = _POINT.findall(told) if isinstance(told, str) else []
         if points:
             scores, seconds = ([float(point[i]) for point in points] for i in (0, 1))
-            ax.plot(seconds, scores, marker=".", label=name)
+            is_ours = name.startswith(tuple(METHODS))
+            number = len(ax.lines)
+            ax.plot(
+                seconds,
+                scores,
+                marker="." if is_ours else "x",
+                markersize=4,
+                linewidth=1.5 if is_ours else 0.8,
+                linestyle="-" if is_ours else "--",
+                color=f"C{number}" if number < 10 else _MORE_COLORS[number % 6],
+                label=name,
+            )
     ax.set_xscale("log")
     ax.set_xlabel("seconds", fontsize=8)
     ax.set_ylabel("held-out nats a token", fontsize=8)
-    ax.legend(fontsize=6)
+    ax.legend(fontsize=6, loc="upper left", bbox_to_anchor=(1.01, 1.0))
     _title(ax, record["case"])
 
 

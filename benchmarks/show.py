@@ -165,6 +165,13 @@ def section(results: dict[str, list[Record]]) -> str:
         parts += [
             "Cost against every size: the measured exponent beside the theoretical one:",
             exponents(results["scaling"]),
+            "![Seconds against every size](benchmarks/results/scaling.png)",
+        ]
+    if "lda_curves" in results:
+        parts += [
+            "Topics, every rung in bold beside other libraries "
+            "([figures](benchmarks/results/lda_curves.md)):",
+            "![Held-out score of topics against seconds](benchmarks/results/lda_curves.png)",
         ]
     if "ladder" in results:
         parts += [
