@@ -551,6 +551,7 @@ def test_bad_parameters_are_named():
     refused("covars_prior must be > 0", normal, X, {"covars_prior": [-1.0] * X.shape[1]})
     refused("means_prior has no effect unless means_weight", normal, X, {"means_prior": 0.5})
     net = "VariationalAutoencoder"
+    refused("missing", net, X, {"missing": "marginalize"})
     refused("of inference='hard-em'", net, X, {"prior": True})
     refused("of likelihood='gaussian'", net, X, {"noise": "diag"})
     refused("hidden_layer_sizes must be whole numbers", net, X, {"hidden_layer_sizes": [2.5]})
